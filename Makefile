@@ -1,0 +1,476 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Builds libenvol, its command, tests and manuals.  `make help` lists the targets.
+#
+# Sources are found by wildcard: a new file needs no edit here.
+#   lib/*/*.c                     the library
+#   lib/NAME/libenvol-NAME.map    makes lib/NAME a library of its own, libenvol-NAME: a provider with
+#                                 a heavy dependency; its .pc.in says which, its header is
+#                                 include/envol-NAME.h, its tests are test_NAME*.c, fuzz_NAME*.c
+#   examples/NAME.c, NAME/*.c     the program build/NAME
+#   tests/test_NAME.c             the suite build/tests/test_NAME
+#   tests/kat*.c bench*.c         build/tests/kat, build/tests/bench
+#   tests/fuzz_NAME.c             a libFuzzer target
+#   tests/modules/fake_NAME.c     build/tests/fake_NAME.so, for the suites of libenvol-NAME to load
+#   other tests/*.c               helpers that all of these share
+#   tests/check_*, tests/test_*   scripts (.sh, .py): gates that `make check` runs
+
+# Where things go, and what belongs to the user.
+BUILD      ?= build
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+PKG_CONFIG ?= pkg-config
+INSTALL    ?= install
+CFLAGS     ?= -O2 -g
+# WERROR=1 makes warnings errors; WITH_LIBCRYPTO=0 builds without it even where it is found;
+# V=1 shows whole commands.  WITH_NAME is the same for the provider library libenvol-NAME: auto
+# builds it where its packages are found, 1 fails where they are not.
+WERROR         ?= 0
+WITH_LIBCRYPTO ?= auto
+WITH_KMS       ?= auto
+WITH_PKCS11    ?= auto
+# The virtual environment of deps-kms.
+MOTO           ?= build/moto
+# Used by the sanitizer and coverage targets, which call make again with another BUILD.
+SANITIZE     ?=
+INSTRUMENT   ?=
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 30
+# Options of build/tests/bench, --quick for one.
+BENCH_FLAGS  ?=
+# Suites, without test_, that memcheck cannot judge.  aes_memory replaces malloc and compares whole
+# heaps, bytes that were never written included.  The others take many minutes there, for records by
+# the million or threads one after the other, and the other sanitizers run them.
+VALGRIND_SKIP ?= aes_memory lane atomic_pages lease_threads rotate_threads
+# Suites, likewise, that make threads, or use what does.
+THREADED = $(patsubst tests/test_%.c,%,$(shell grep -lE \
+           'pthread_create|envol_lease|lease_fixture|prompt.h' tests/test_*.c))
+
+# The public header is the one source of the version.
+version = $(shell sed -n 's/^.define ENVOL_VERSION_$(1) //p' include/envol/types.h)
+MAJOR   := $(call version,MAJOR)
+VERSION := $(MAJOR).$(call version,MINOR).$(call version,PATCH)
+SONAME  := libenvol.so.$(MAJOR)
+SHARED  := libenvol.so.$(VERSION)
+
+DEPS = gcc g++ libc6-dev make pkg-config libsodium-dev libssl-dev libcurl4-openssl-dev \
+       libjansson-dev libp11-kit-dev openssl softhsm2 check mandoc sqlite3 python3 \
+       python3-cryptography-vectors valgrind strace gdb
+DEPS_CI = clang clang-format libclang-rt-14-dev gcovr gnuplot-nox shellcheck
+DEPS_ARM = gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
+           libssl-dev:arm64 check:arm64
+
+WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wconversion -Wvla \
+           -Wundef $(if $(filter 1,$(WERROR)),-Werror)
+# Only with optimisation does glibc accept it, and the user's own choice goes first.
+FORTIFY = $(if $(SANITIZE)$(INSTRUMENT)$(findstring FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS)),,$(if \
+          $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+INSTRUMENTATION = $(INSTRUMENT) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
+                  -fno-sanitize-recover=undefined)
+ENVOL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread \
+               -fstack-protector-strong $(FORTIFY) $(WARNINGS) $(INSTRUMENTATION)
+ENVOL_LDFLAGS = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(INSTRUMENTATION)
+# Sanitizer runtimes are resolved at load time.  The library stays loaded once it is: the handlers
+# that it registers with pthread_atfork cannot be taken back.
+SHARED_LDFLAGS = -shared -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs)
+soname = -Wl,-soname,$(1) $(patsubst %,-Wl$(comma)--version-script=%,$(wildcard $(2)))
+comma := ,
+
+# Names of the provider libraries there are; PROVIDERS, those that this build makes.
+ALL_PROVIDERS := $(sort $(foreach map,$(wildcard lib/*/libenvol-*.map),$(patsubst \
+                   libenvol-%.map,%,$(notdir $(map)))))
+
+LIB_SRC     := $(filter-out $(foreach p,$(ALL_PROVIDERS),lib/$(p)/%),\
+                 $(sort $(wildcard lib/*.c lib/*/*.c)))
+LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
+# Tests of a provider library that is not built are left out.
+ABSENT       = $(filter-out $(PROVIDERS),$(ALL_PROVIDERS))
+left_out     = $(foreach p,$(ABSENT),tests/$(1)_$(p).c tests/$(1)_$(p)_%.c)
+TEST_SRC     = $(filter-out $(call left_out,test),$(ALL_TEST_SRC))
+FUZZ_SRC     = $(filter-out $(call left_out,fuzz),$(ALL_FUZZ_SRC))
+ALL_TEST_SRC := $(sort $(wildcard tests/test_*.c))
+ALL_FUZZ_SRC := $(sort $(wildcard tests/fuzz_*.c))
+KAT_SRC     := $(sort $(wildcard tests/kat*.c))
+BENCH_SRC   := $(sort $(wildcard tests/bench*.c))
+SUPPORT_SRC := $(filter-out $(ALL_TEST_SRC) $(ALL_FUZZ_SRC) $(KAT_SRC) $(BENCH_SRC),\
+                 $(sort $(wildcard tests/*.c)))
+SUITES       = $(TEST_SRC:%.c=$(BUILD)/%)
+FUZZERS      = $(FUZZ_SRC:%.c=$(BUILD)/%)
+KAT         := $(if $(KAT_SRC),$(BUILD)/tests/kat)
+BENCH       := $(if $(BENCH_SRC),$(BUILD)/tests/bench)
+SINGLE      := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
+MULTI       := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
+# Programs that need the packages of a provider library, and are not built where it is not.
+NEEDS_kms   := event_loop
+PROGRAMS     = $(addprefix $(BUILD)/,$(filter-out $(foreach p,$(ABSENT),$(NEEDS_$(p))),\
+                 $(SINGLE) $(MULTI)))
+HEADERS     := $(sort $(wildcard include/*.h include/*/*.h))
+MANUALS     := $(sort $(wildcard man/*.[1-8]))
+FORMATTED    = $(sort $(wildcard include/*.h include/*/*.h lib/*/*.[ch] lib/*.[ch] \
+                 examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch]))
+SCRIPTS      = $(sort $(wildcard tests/*.sh examples/*.sh examples/*/*.sh) .ci/run .ci/packages)
+# The four files of a library of this name, and what a build holds of them.
+files_of     = $(1).a $(1).so.$(VERSION) $(1).so.$(MAJOR) $(1).so
+NAMES        = libenvol $(PROVIDERS:%=libenvol-%)
+LIBRARIES    = $(addprefix $(BUILD)/,$(foreach name,$(NAMES),$(call files_of,$(name))))
+ARCHIVES     = $(PROVIDERS:%=$(BUILD)/libenvol-%.a) $(BUILD)/libenvol.a
+PC           = $(NAMES:%=$(BUILD)/%.pc)
+SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
+
+.PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms check kat install uninstall clean help \
+        format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
+        coverage asan ubsan tsan arm valgrind abi-check suites tests FORCE
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+
+.DEFAULT_GOAL := all
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+	@echo 'variables: BUILD CC CFLAGS CPPFLAGS LDFLAGS WERROR WITH_LIBCRYPTO WITH_KMS WITH_PKCS11'
+	@echo '           PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DESTDIR PKG_CONFIG FUZZ_SECONDS'
+	@echo '           BENCH_FLAGS ENVOL_TEST_SEED'
+
+deps: ## install the Debian packages that build, demo and check need
+	@.ci/packages $(DEPS)
+
+deps-ci: ## install those that .ci/run needs beside them
+	@.ci/packages $(DEPS_CI)
+
+deps-arm: ## install a cross compiler, an emulator and the libraries of arm64
+	@.ci/packages $(DEPS_ARM)
+
+deps-kms: ## make a virtual environment with moto, for its suite and demo-kms
+	@.ci/packages python3-venv
+	@test -x $(MOTO)/bin/moto_server || { python3 -m venv $(MOTO) && \
+		$(MOTO)/bin/python3 -m pip install --quiet --disable-pip-version-check 'moto[server]<6'; }
+
+# --- Flags ---------------------------------------------------------------------------------------
+# What pkg-config answers is kept in response files, made when their rules run and not when this
+# file is read: `make deps all` may install pkg-config first.  Each is replaced only when its text
+# changes, and what was built with it depends on it.
+
+packages_first := $(filter deps deps-ci deps-arm,$(MAKECMDGOALS))
+write_if_changed = mkdir -p $(@D) && cat >$@.$$$$ && \
+                   if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+with_libcrypto = case '$(WITH_LIBCRYPTO)' in \
+	0) crypto= ;; \
+	1) crypto=libcrypto ;; \
+	*) crypto=; ! $(PKG_CONFIG) --exists libcrypto || crypto=libcrypto ;; \
+	esac
+
+# What a provider library needs, as its .pc file says, and the user's WITH_NAME.
+requires = sed -n 's/^Requires.private: *//p' lib/$(1)/libenvol-$(1).pc.in
+with = $(or $(WITH_$(shell printf %s '$(1)' | tr a-z- A-Z_)),auto)
+
+# A makefile, so that make reads it again when `deps` has just installed what was missing.
+$(BUILD)/providers.mk: FORCE | $(packages_first)
+	@set -e; names=; for pair in $(foreach p,$(ALL_PROVIDERS),$(p):$(call with,$(p))); do \
+		name=$${pair%:*}; packages=$$($(call requires,$$name)); \
+		case $${pair#*:} in \
+		0) ;; \
+		1) $(PKG_CONFIG) --print-errors --exists "$$packages" || \
+			{ echo "libenvol-$$name needs $$packages: make deps" >&2; exit 1; }; \
+			names="$$names $$name" ;; \
+		*) ! $(PKG_CONFIG) --exists "$$packages" || names="$$names $$name" ;; \
+		esac; done; \
+		echo "PROVIDERS :=$$names" | { $(write_if_changed); }
+
+# The targets that build nothing do without it.
+build_nothing := clean help format format-check lint deps deps-ci deps-kms uninstall
+ifneq ($(filter-out $(build_nothing),$(or $(MAKECMDGOALS),all)),)
+-include $(BUILD)/providers.mk
+endif
+
+$(BUILD)/packages.cflags: FORCE | $(packages_first)
+	@$(PKG_CONFIG) --print-errors --exists libsodium || \
+		{ echo 'libsodium or pkg-config is missing: make deps' >&2; exit 1; }
+	@set -e; $(with_libcrypto); flags=$$($(PKG_CONFIG) --cflags libsodium $$crypto); \
+		echo "-DENVOL_WITH_LIBCRYPTO=$$(echo $$crypto | grep -c .) $$flags" | \
+		{ $(write_if_changed); }
+
+$(BUILD)/packages.libs: $(BUILD)/packages.cflags FORCE
+	@set -e; $(with_libcrypto); libs=$$($(PKG_CONFIG) --libs libsodium $$crypto); \
+		echo "$$libs" | { $(write_if_changed); }
+
+# The provider libraries are seen by the programs and tests alone.
+$(BUILD)/providers.cflags: FORCE
+	@set -e; flags=; for name in $(PROVIDERS); do \
+		with=$$(echo "$$name" | tr a-z- A-Z_); \
+		flags="$$flags -DENVOL_WITH_$$with=1 $$($(PKG_CONFIG) --cflags "$$($(call requires,$$name))")"; \
+		done; echo "$$flags" | { $(write_if_changed); }
+
+# Each program takes only what it uses.
+$(BUILD)/providers.libs: FORCE
+	@set -e; flags=; for name in $(PROVIDERS); do \
+		flags="$$flags $$($(PKG_CONFIG) --libs "$$($(call requires,$$name))")"; done; \
+		echo "-Wl,--as-needed $$flags" | { $(write_if_changed); }
+
+$(BUILD)/check.flags: FORCE | $(packages_first)
+	@$(PKG_CONFIG) --print-errors --exists check || \
+		{ echo 'the Check framework is missing: make deps' >&2; exit 1; }
+	@{ $(PKG_CONFIG) --cflags --libs check; } | { $(write_if_changed); }
+
+$(BUILD)/flags: FORCE
+	@{ printf '%s\n' $(call quote,$(CC) $(ENVOL_CFLAGS) $(CPPFLAGS) $(CFLAGS)) \
+		$(call quote,$(AR) $(ENVOL_LDFLAGS) $(SHARED_LDFLAGS) $(LDFLAGS) $(LDLIBS)); } | \
+		{ $(write_if_changed); }
+quote = '$(subst ','\'',$(1))'
+
+Q = $(if $(V),,@echo '  $(@:$(BUILD)/%=%)' && )
+
+stamps := $(BUILD)/flags $(BUILD)/packages.cflags
+compile = mkdir -p $(@D) && $(CC) $(ENVOL_CFLAGS) @$(BUILD)/packages.cflags $(CPPFLAGS) $(CFLAGS) \
+          -MMD -MP -c -o $@ $<
+link = $(CC) $(ENVOL_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@
+libs = @$(BUILD)/packages.libs $(LDLIBS)
+
+all: $(LIBRARIES) $(PROGRAMS) $(PC) ## the libraries, static and shared, and the command (default)
+
+# --- Library -------------------------------------------------------------------------------------
+
+$(BUILD)/obj/lib/%.o: lib/%.c $(stamps)
+	$(Q)$(compile) -Iinclude -Ilib
+
+# The list of objects is a prerequisite too: a source that is gone leaves the archive.
+$(BUILD)/objects: FORCE
+	@echo '$(LIB_OBJ)' | { $(write_if_changed); }
+
+$(BUILD)/libenvol.a: $(LIB_OBJ) $(BUILD)/objects
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+
+$(BUILD)/$(SHARED): $(LIB_OBJ) $(BUILD)/objects $(BUILD)/packages.libs $(wildcard lib/libenvol.map)
+	$(Q)$(link) $(SHARED_LDFLAGS) $(call soname,$(SONAME),lib/libenvol.map) $(LIB_OBJ) $(libs)
+
+$(BUILD)/$(SONAME) $(BUILD)/libenvol.so: $(BUILD)/$(SHARED)
+	@ln -sf $(SHARED) $@
+
+fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+          -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+          -e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
+          -e "s|@REQUIRES_PRIVATE@|libsodium$${crypto:+, $$crypto}|" $< | { $(write_if_changed); }
+
+$(BUILD)/libenvol.pc: lib/libenvol.pc.in $(BUILD)/packages.cflags FORCE
+	@set -e; $(with_libcrypto); $(fill_in)
+
+# --- Provider libraries: of libenvol they see the public headers alone ----------------------------
+
+define provider
+$(1)_src := $(sort $(wildcard lib/$(1)/*.c))
+$(1)_obj := $$($(1)_src:%.c=$(BUILD)/obj/%.o)
+
+$$($(1)_obj): $(BUILD)/obj/lib/$(1)/%.o: lib/$(1)/%.c $(stamps) $(BUILD)/providers.cflags
+	$$(Q)$$(compile) @$(BUILD)/providers.cflags -Iinclude -Ilib
+
+$(BUILD)/$(1).objects: FORCE
+	@echo '$$($(1)_obj)' | { $$(write_if_changed); }
+
+$(BUILD)/libenvol-$(1).a: $$($(1)_obj) $(BUILD)/$(1).objects
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$($(1)_obj)
+
+$(BUILD)/libenvol-$(1).so.$(VERSION): $$($(1)_obj) $(BUILD)/$(1).objects $(BUILD)/libenvol.so \
+  $(BUILD)/providers.libs lib/$(1)/libenvol-$(1).map
+	$$(Q)$$(link) $$(SHARED_LDFLAGS) \
+		$$(call soname,libenvol-$(1).so.$(MAJOR),lib/$(1)/libenvol-$(1).map) \
+		$$($(1)_obj) -L$(BUILD) -lenvol @$(BUILD)/providers.libs $$(LDLIBS)
+
+$(BUILD)/libenvol-$(1).so.$(MAJOR) $(BUILD)/libenvol-$(1).so: $(BUILD)/libenvol-$(1).so.$(VERSION)
+	@ln -sf libenvol-$(1).so.$(VERSION) $$@
+
+$(BUILD)/libenvol-$(1).pc: lib/$(1)/libenvol-$(1).pc.in FORCE
+	@set -e; $$(fill_in)
+endef
+$(foreach name,$(PROVIDERS),$(eval $(call provider,$(name))))
+
+# --- Programs: the public headers are all they can see -------------------------------------------
+# Linked with the static library, so that they run from the build directory and after `install`.
+
+$(BUILD)/obj/examples/%.o: examples/%.c $(stamps) $(BUILD)/providers.cflags
+	$(Q)$(compile) @$(BUILD)/providers.cflags -Iinclude
+
+define program
+$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(ARCHIVES) $(BUILD)/packages.libs \
+  $(BUILD)/providers.libs
+	$$(Q)$$(link) $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(ARCHIVES) $$(libs) @$(BUILD)/providers.libs
+endef
+$(foreach name,$(SINGLE),$(eval $(call program,$(name),examples/$(name).c)))
+$(foreach name,$(MULTI),$(eval $(call program,$(name),$(sort $(wildcard examples/$(name)/*.c)))))
+
+demo: all ## tell the story of an encrypted volume, with real parts
+	@BUILD=$(BUILD) sh examples/demo.sh
+
+demo-kms: all deps-kms ## tell its last part with a key in moto's AWS KMS
+	@BUILD=$(BUILD) MOTO=$(MOTO) sh examples/demo_kms.sh
+
+# --- Tests ---------------------------------------------------------------------------------------
+
+$(BUILD)/obj/tests/%.o: tests/%.c $(stamps) $(BUILD)/check.flags $(BUILD)/providers.cflags
+	$(Q)$(compile) @$(BUILD)/providers.cflags -Iinclude -Ilib -Itests
+
+$(SUPPORT): $(SUPPORT_SRC:%.c=$(BUILD)/obj/%.o)
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+
+link_test = mkdir -p $(@D) && $(link) $(filter %.o,$^) $(SUPPORT) $(ARCHIVES) $(libs) \
+            @$(BUILD)/providers.libs @$(BUILD)/check.flags
+test_parts := $(SUPPORT) $(ARCHIVES) $(BUILD)/packages.libs $(BUILD)/providers.libs \
+              $(BUILD)/check.flags
+
+$(SUITES): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(test_parts)
+	$(Q)$(link_test)
+
+MODULES = $(foreach p,$(PROVIDERS),$(patsubst tests/modules/%.c,$(BUILD)/tests/%.so,\
+            $(wildcard tests/modules/fake_$(p).c)))
+$(MODULES): $(BUILD)/tests/%.so: $(BUILD)/obj/tests/modules/%.o
+	$(Q)mkdir -p $(@D) && $(link) -shared $<
+
+$(BUILD)/tests/kat: $(KAT_SRC:%.c=$(BUILD)/obj/%.o) $(test_parts)
+	$(Q)$(link_test)
+
+$(BUILD)/tests/bench: $(BENCH_SRC:%.c=$(BUILD)/obj/%.o) $(test_parts)
+	$(Q)$(link_test)
+
+$(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(test_parts)
+	$(subst fuzzer-no-link,fuzzer,$(link_test))
+
+tests: all $(SUITES) $(KAT) $(BENCH) $(MODULES) ## build the tests, run none
+
+run = BUILD=$(BUILD) CC='$(CC)' MAKE='$(MAKE)' PKG_CONFIG='$(PKG_CONFIG)' \
+      PROVIDERS='$(PROVIDERS)' bash tests/run.sh
+
+check: tests ## run all suites, published vectors and gates; the last line is the summary
+	@$(run) suites gates
+
+suites: tests ## run the suites and vectors alone
+	@$(run) suites
+
+kat: $(KAT) ## build build/tests/kat and run NIST's vectors through it
+	@$(if $(wildcard tests/nist_vectors.py),python3 tests/nist_vectors.py | $(BUILD)/tests/kat,:)
+
+QEMU_ARM = qemu-aarch64 -L /usr/aarch64-linux-gnu
+
+# A build of its own under another directory, and the suites in it.
+again = $(MAKE) --no-print-directory CFLAGS='-O1 -g'
+
+asan: ## run the suites under the address and the undefined behaviour sanitizer
+	@$(again) BUILD=$(BUILD)/asan SANITIZE=address,undefined suites
+
+ubsan: ## run them under the undefined behaviour sanitizer alone
+	@$(again) BUILD=$(BUILD)/ubsan SANITIZE=undefined suites
+
+tsan: ## run those that have threads under the thread sanitizer
+	@ONLY='$(THREADED)' $(again) BUILD=$(BUILD)/tsan SANITIZE=thread suites
+
+valgrind: tests ## run them under memcheck
+	@VALGRIND_SKIP='$(VALGRIND_SKIP)' WRAPPER=valgrind $(run) suites
+
+# Check's own processes and timers do not work under the emulator: tests run in one process.  Named
+# with their suite are the cases that can, within seconds or, pages, half a minute.
+arm: ## cross-build for arm64, and run published vectors and the kernels' suites under qemu
+	@$(again) BUILD=$(BUILD)/arm64 CC=aarch64-linux-gnu-gcc tests \
+		PKG_CONFIG='env PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig pkg-config'
+	python3 tests/nist_vectors.py | $(QEMU_ARM) $(BUILD)/arm64/tests/kat
+	CK_FORK=no $(QEMU_ARM) $(BUILD)/arm64/tests/test_xaes
+	@for run in test_cpu:features test_aes:kernels test_aes_guard:kernels test_aes_modes:xts \
+		test_aes_pages:pages; do \
+		echo "$$run"; CK_FORK=no CK_RUN_CASE=$${run#*:} \
+		$(QEMU_ARM) $(BUILD)/arm64/tests/$${run%:*} || exit 1; \
+	done
+
+coverage: ## line coverage of lib/; fails below 90 %
+	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || :
+	@$(MAKE) --no-print-directory CFLAGS='-O1 -g' BUILD=$(BUILD)/coverage \
+		INSTRUMENT='--coverage -fprofile-update=atomic' suites
+	gcovr --root . --filter lib/ --object-directory $(BUILD)/coverage --print-summary \
+		--txt $(BUILD)/coverage/lines.txt --html-details $(BUILD)/coverage/index.html \
+		--fail-under-line 90 $(BUILD)/coverage
+
+fuzz-programs: $(FUZZERS)
+
+fuzz: ## fuzz each target for FUZZ_SECONDS
+	@$(again) BUILD=$(BUILD)/fuzz CC='$(FUZZ_CC)' fuzz-programs \
+		SANITIZE=fuzzer-no-link,address,undefined
+	@set -e; for name in $(notdir $(FUZZERS)); do \
+		corpus=$(BUILD)/fuzz/corpus/$$name; mkdir -p $$corpus; \
+		echo "fuzz: $$name, $(FUZZ_SECONDS) s"; \
+		$(BUILD)/fuzz/tests/$$name -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+			-artifact_prefix=$(BUILD)/fuzz/$$name- $$corpus \
+			$$(ls -d tests/corpus/$$name 2>/dev/null); \
+	done
+
+bench: $(BENCH) ## measure, print a table and what became of the budgets; BENCH_FLAGS: see --help
+	@$(BENCH) --save $(BUILD)/bench.tsv $(BENCH_FLAGS)
+
+bench-openssl: $(BENCH) ## compare its libcrypto rows with openssl speed
+	@BUILD=$(BUILD) bash tests/bench_openssl.sh
+
+# Of the last run of bench, or of one that it makes.
+bench-plot: ## draw build/bench.png of that run: kernels by page size (needs gnuplot)
+	@command -v gnuplot >/dev/null || \
+		{ echo 'bench-plot: gnuplot is missing: apt-get install gnuplot-nox' >&2; exit 1; }
+	@test -s $(BUILD)/bench.tsv || $(MAKE) --no-print-directory bench
+	@gnuplot -e "tsv='$(BUILD)/bench.tsv'; png='$(BUILD)/bench.png'" tests/bench.gnuplot
+	@echo $(BUILD)/bench.png
+
+abi-check: all ## compare the exported symbols with the map and with the last release
+	@BUILD=$(BUILD) PROVIDERS='$(PROVIDERS)' sh tests/check_symbols.sh
+	@BUILD=$(BUILD) PROVIDERS='$(PROVIDERS)' sh tests/check_abi.sh
+
+man-check: all ## lint the manuals, compile their examples, compare their prototypes
+	@BUILD=$(BUILD) CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' PROVIDERS='$(PROVIDERS)' \
+		sh tests/check_manuals.sh
+
+# --- Upkeep --------------------------------------------------------------------------------------
+
+format: ## reformat all C files
+	clang-format -i $(FORMATTED)
+
+format-check: ## fail where `make format` would change something
+	clang-format --dry-run --Werror $(FORMATTED)
+
+lint: ## check the scripts
+	shellcheck $(SCRIPTS)
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+# Each manual page is found under every name in its NAME section.
+man_names = sed -n '/^.Sh NAME/,/^.Nd/s/^.Nm \([^ ]*\).*/\1/p'
+
+install: all ## install below DESTDIR and PREFIX
+	$(INSTALL) -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCLUDEDIR)/envol'
+	$(INSTALL) -m 644 $(ARCHIVES) '$(DESTDIR)$(LIBDIR)'
+	$(INSTALL) -m 755 $(NAMES:%=$(BUILD)/%.so.$(VERSION)) '$(DESTDIR)$(LIBDIR)'
+	@set -e; for name in $(NAMES); do \
+		ln -sf $$name.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'/$$name.so.$(MAJOR); \
+		ln -sf $$name.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'/$$name.so; \
+	done
+	$(INSTALL) -m 644 $(PC) '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	$(INSTALL) -m 644 $(filter-out $(ABSENT:%=include/envol-%.h),$(wildcard include/*.h)) \
+		'$(DESTDIR)$(INCLUDEDIR)'
+	$(INSTALL) -m 644 $(wildcard include/envol/*.h) '$(DESTDIR)$(INCLUDEDIR)/envol'
+	$(if $(filter $(BUILD)/envol,$(PROGRAMS)),$(INSTALL) -d '$(DESTDIR)$(BINDIR)' && \
+		$(INSTALL) -m 755 $(BUILD)/envol '$(DESTDIR)$(BINDIR)')
+	@set -e; for page in $(MANUALS); do \
+		section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; file=$${page##*/}; \
+		$(INSTALL) -d "$$dir"; $(INSTALL) -m 644 $$page "$$dir"; \
+		for name in $$($(man_names) $$page); do \
+			test $$name.$$section = $$file || ln -sf $$file "$$dir/$$name.$$section"; \
+		done; \
+	done
+
+uninstall: ## remove what install put there
+	rm -f $(foreach name,libenvol $(ALL_PROVIDERS:%=libenvol-%),$(patsubst \
+		%,'$(DESTDIR)$(LIBDIR)/%',$(call files_of,$(name)) pkgconfig/$(name).pc)) \
+		'$(DESTDIR)$(BINDIR)/envol' \
+		$(patsubst include/%,'$(DESTDIR)$(INCLUDEDIR)/%',$(HEADERS))
+	@test ! -d '$(DESTDIR)$(INCLUDEDIR)/envol' || \
+		rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(INCLUDEDIR)/envol'
+	@for page in $(MANUALS); do \
+		section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; rm -f "$$dir/$${page##*/}"; \
+		for name in $$($(man_names) $$page); do rm -f "$$dir/$$name.$$section"; done; \
+	done
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

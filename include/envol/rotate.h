@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * DEK rotation: every page is sealed again under a new DEK while the volume is in use.
+ * envol_volume_rotate(3).
+ *
+ *     begin     a new DEK, wrapped for every slot; from here on pages are sealed under it
+ *     step      seals some of the older pages again; run does all of them
+ *     finish    the older DEK is given up
+ *
+ * Page I/O of other threads goes on meanwhile.  A process that ends, in whatever way, leaves a
+ * volume that opens and reads; its next writer goes on with step or run.
+ */
+#ifndef ENVOL_ROTATE_H
+#define ENVOL_ROTATE_H
+
+#include <envol/slots.h>
+#include <envol/volume.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Flags of envol_volume_rotate_begin and envol_volume_rotate_finish. */
+#define ENVOL_ROTATE_DROP_SLOTS  1u /* begin: slots that cannot be wrapped for are given up */
+#define ENVOL_ROTATE_ABANDON_BAD 2u /* finish: although pages that do not read need the old DEK */
+
+enum envol_rotation_state {
+    ENVOL_ROTATION_NONE = 0,
+    ENVOL_ROTATION_RUNNING = 1, /* begun, and pages are left */
+    ENVOL_ROTATION_PAUSED = 2,  /* the same; step and run answer ENVOL_E_STATE until resumed */
+    ENVOL_ROTATION_SWEPT = 3    /* every page was visited: finish */
+};
+
+/* Where a rotation is. */
+struct envol_rotation {
+    size_t struct_size;
+    enum envol_rotation_state state;
+    uint32_t epoch;      /* of the new DEK; without a rotation the current one */
+    uint32_t from_epoch; /* the DEK that is being left; 0 without a rotation */
+    uint64_t pages;      /* to visit, as of now */
+    uint64_t done;       /* of them visited */
+    uint64_t bad;        /* visited pages that did not read, and so were not sealed again */
+    uint64_t first_bad;  /* the first of them, ENVOL_NO_PAGE if there is none */
+};
+
+/*
+ * Begins: a new DEK is made by the CMK of the first slot, wrapped by those of the others, and each
+ * wrapping is unwrapped once; both header copies then name it, and pages are sealed under it.  A
+ * slot that none of cmks serves, or whose provider fails, fails the call with nothing changed;
+ * with ENVOL_ROTATE_DROP_SLOTS it is given up instead, if one slot is left.  options: flags
+ * (ENVOL_OPEN_DISCOVER), time-out, cancel flag, and outcomes, which say what became of each slot.
+ * The providers are borrowed as by envol_volume_open.  Under XTS no reader may have the volume
+ * open (ENVOL_E_BUSY), until finish or close.  options and error may be NULL.
+ * ENVOL_E_STATE (a rotation is unfinished; ENVOL_OPEN_INHERIT; called by a lease's callback),
+ * ENVOL_E_RANGE (4 older DEKs are kept already, or the slots do not fit), ENVOL_E_STALE (slots
+ * changed meanwhile), ENVOL_E_NO_PROVIDER, ENVOL_E_UNSUPPORTED (XTS in a store that cannot grow),
+ * those of envol_volume_add_slot.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_volume_rotate_begin(struct envol_volume *volume, const struct envol_cmk *cmks,
+                          size_t cmk_count, uint32_t flags,
+                          const struct envol_volume_options *options, struct envol_error *error);
+
+/*
+ * Visits up to max_pages pages (0: one transfer) after those that were visited, and seals again
+ * what is under an older DEK.  What does not read is counted, and left as it is.  rotation (may be
+ * NULL) becomes where it is afterwards.  Steps of several threads come one after the other.
+ * ENVOL_OK, also when every page has been visited; ENVOL_E_STATE (no rotation, paused, or
+ * ENVOL_OPEN_INHERIT), ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED,
+ * ENVOL_E_BUSY (XTS: readers), ENVOL_E_NO_MEMORY, and those of envol_page_write and
+ * envol_volume_sync.  Under XTS a page that the store cannot read is ENVOL_E_IO: write it first.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_volume_rotate_step(struct envol_volume *volume, uint64_t max_pages,
+                         struct envol_rotation *rotation, struct envol_error *error);
+
+/* Called by run every few MiB; return 0 to go on, another number to stop.  May use the volume. */
+typedef int envol_rotate_callback(void *ctx, const struct envol_rotation *rotation);
+
+/*
+ * Visits all pages that are left.  bytes_per_second (0: no bound) is how much of the volume is
+ * visited in a second, at most.  callback and rotation may be NULL.  After a failure, a stop or a
+ * pause it can be called again.
+ * ENVOL_E_CANCELLED (the callback stopped it), ENVOL_E_STATE (paused, too, while it ran), and those
+ * of envol_volume_rotate_step.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_volume_rotate_run(struct envol_volume *volume, uint64_t bytes_per_second,
+                        envol_rotate_callback *callback, void *ctx, struct envol_rotation *rotation,
+                        struct envol_error *error);
+
+/*
+ * Pauses and resumes the rotation in this handle; an open volume starts resumed.  When pause
+ * returns, no page is being sealed again.  Doing it twice is fine.
+ * ENVOL_E_STATE (no rotation), ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
+ * ENVOL_E_LOCKED_MEMORY.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_rotate_pause(struct envol_volume *volume);
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_rotate_resume(struct envol_volume *volume);
+
+/*
+ * Ends a rotation whose pages were all visited.  If all of them read, the older DEKs are gone
+ * afterwards, and nothing under them opens.  If some did not, the older DEKs stay in the header, so
+ * that such a page can be repaired (from a backup, say); with ENVOL_ROTATE_ABANDON_BAD they go all
+ * the same.  With that flag it also gives up DEKs that an earlier finish kept.
+ * ENVOL_E_STATE (pages are left; no rotation, and no such DEK with the flag), ENVOL_E_ARGUMENT,
+ * ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, those of envol_volume_sync.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_volume_rotate_finish(struct envol_volume *volume, uint32_t flags, struct envol_error *error);
+
+/* Where the rotation is; readers too, as their header has it.  Needs no key, and is never long.
+ * ENVOL_E_ARGUMENT, ENVOL_E_FORKED, ENVOL_E_LOCKED_MEMORY. */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_volume_rotate_status(struct envol_volume *volume, struct envol_rotation *rotation);
+
+/* --- What still needs which key --- */
+
+/* A DEK of the volume's header. */
+struct envol_ledger_epoch {
+    uint32_t epoch;
+    int retained;   /* 0: the current one */
+    uint64_t pages; /* that only it opens, holes not among them */
+    uint64_t holes; /* unwritten pages sealed under it */
+    int may_retire; /* 1: no page and no unfinished rotation needs it, and every page reads */
+};
+
+/* A slot, and so a CMK. */
+struct envol_ledger_slot {
+    uint32_t id;
+    char provider[ENVOL_PROVIDER_NAME_MAX + 1];
+    char key_ref[ENVOL_KEY_REF_MAX + 1];
+    char key_version[ENVOL_KEY_VERSION_MAX + 1];
+    int may_retire; /* 1: another slot opens the volume; remove this one first */
+};
+
+#define ENVOL_LEDGER_EPOCHS_MAX 5u
+
+struct envol_ledger {
+    size_t struct_size;
+    uint32_t epoch_count; /* the current one first, then the newest retained one first */
+    uint32_t slot_count;
+    struct envol_ledger_epoch epochs[ENVOL_LEDGER_EPOCHS_MAX];
+    struct envol_ledger_slot slots[ENVOL_SLOTS_MAX];
+    uint64_t pages;     /* of the volume: those of the epochs, their holes, and the next two */
+    uint64_t unwritten; /* sparse volumes: records of zeros, which no DEK is needed for */
+    uint64_t bad;       /* that do not read */
+    uint64_t first_bad; /* ENVOL_NO_PAGE if there is none */
+};
+
+/*
+ * Tells which DEKs and slots the volume needs, and by how many pages.  GCM: reads and verifies
+ * every page, which takes as long as envol_volume_verify; XTS: of the header alone.  Objects, blobs
+ * and files that the engine keeps itself are not known to it.  What other threads write meanwhile
+ * may be counted as before or after.  On failure *ledger holds zeros but for struct_size.
+ * ENVOL_E_ARGUMENT, ENVOL_E_NO_MEMORY, ENVOL_E_FORKED, ENVOL_E_LOCKED_MEMORY, ENVOL_E_KEY_REVOKED.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_ledger(struct envol_volume *volume,
+                                                                struct envol_ledger *ledger,
+                                                                struct envol_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
