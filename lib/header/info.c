@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a header says, for people and for anchors. */
+#include "header/header.h"
+
+#include <string.h>
+
+enum envol_status envol_header_info(const struct envol_header *header,
+                                    struct envol_header_info *info)
+{
+    if (info == NULL || info->struct_size < sizeof(*info))
+        return ENVOL_E_ARGUMENT;
+    if (header == NULL) {
+        *info = (struct envol_header_info){.struct_size = info->struct_size};
+        return ENVOL_E_ARGUMENT;
+    }
+    *info = (struct envol_header_info){
+        .struct_size = info->struct_size,
+        .verified = header->verified,
+        .generation = header->id.generation,
+        .suite = header->suite,
+        .page_bytes = header->page_bytes,
+        .stride_bytes = header->stride_bytes,
+        .data_offset = header->data_offset,
+        .sparse = (header->incompatible & ENVOL_FEATURE_SPARSE) != 0,
+        .epoch = header->epoch,
+        .lowest_epoch = header->lowest_epoch,
+        .retained_epochs = header->retained_count,
+        .slots = header->slot_count,
+        .high_water = header->high_water,
+        .clean = header->clean,
+        .seal_estimate = header->seal_estimate,
+        .whole_copies = header->whole_copies,
+        .rotation = header->rotation.kind,
+        .rotation_from_epoch = header->rotation.from_epoch,
+        .rotation_next_page = header->rotation.next_page,
+        .rotation_bad_pages = header->rotation.bad_pages,
+        .rotation_first_bad = header->rotation.first_bad,
+        .atomic_pages = (header->incompatible & ENVOL_FEATURE_ATOMIC_PAGES) != 0,
+    };
+    memcpy(info->uuid, header->uuid, ENVOL_UUID_BYTES);
+    return ENVOL_OK;
+}
+
+enum envol_status envol_header_anchor(const struct envol_header *header,
+                                      struct envol_anchor *anchor)
+{
+    if (anchor == NULL || anchor->struct_size < sizeof(*anchor))
+        return ENVOL_E_ARGUMENT;
+    *anchor = (struct envol_anchor){.struct_size = anchor->struct_size};
+    if (header == NULL)
+        return ENVOL_E_ARGUMENT;
+    if (!header->verified)
+        return ENVOL_E_STATE;
+    memcpy(anchor->uuid, header->uuid, ENVOL_UUID_BYTES);
+    anchor->generation = header->id.generation;
+    anchor->epoch = header->epoch;
+    memcpy(anchor->mac, header->id.mac, sizeof(anchor->mac));
+    return ENVOL_OK;
+}
