@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What an open volume says of itself, and what a header says without any key. */
+#include "base/arena.h"
+#include "base/error.h"
+#include "header/header.h"
+#include "page/revoke.h"
+#include "volume/lease.h"
+
+static void lock_growth(struct envol_volume *volume)
+{
+    if (envol_volume_is_own(volume))
+        pthread_mutex_lock(&volume->growth);
+}
+
+static void unlock_growth(struct envol_volume *volume)
+{
+    if (envol_volume_is_own(volume))
+        pthread_mutex_unlock(&volume->growth);
+}
+
+/* Holds growth.  In a child the lease is the parent's, and only the end of it is known here. */
+static void show_lease(struct envol_volume *volume, struct envol_volume_info *info)
+{
+    struct envol_lease_info lease = {.struct_size = sizeof(lease)};
+
+    if (volume->lease != NULL && envol_lease_info(volume->lease, &lease) != ENVOL_OK)
+        lease.state = ENVOL_LEASE_AVAILABLE;
+    if (envol_keyring_check(volume->keyring) == ENVOL_E_KEY_REVOKED)
+        lease.state = ENVOL_LEASE_INACCESSIBLE;
+    info->lease_state = lease.state;
+    info->lease_status = lease.last_status;
+    info->lease_next_ms = lease.next_check_ms;
+    info->lease_checked_ms = lease.last_check_ms;
+    info->lease_checked_at_s = lease.last_check_at_s;
+    info->lease_deadline_ms = lease.deadline_ms;
+}
+
+enum envol_status envol_volume_info(struct envol_volume *volume, struct envol_volume_info *info)
+{
+    enum envol_status status;
+
+    if (info == NULL || info->struct_size < sizeof(*info) ||
+        info->header.struct_size < sizeof(info->header))
+        return ENVOL_E_ARGUMENT;
+    *info = (struct envol_volume_info){.struct_size = info->struct_size,
+                                       .header.struct_size = info->header.struct_size};
+    status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
+    if (status != ENVOL_OK)
+        return status;
+    lock_growth(volume);
+    status = envol_header_info(volume->header, &info->header);
+    show_lease(volume, info);
+    unlock_growth(volume);
+    if (status == ENVOL_OK) {
+        info->pages = atomic_load(&volume->pages);
+        info->opened_slot = volume->opened_slot;
+        info->read_only = volume->read_only;
+        /* Lanes and objects of a keyring are not known to it. */
+        info->keys_locked = envol_keyring_locked(volume->keyring) &&
+                            !envol_arena_uses_unlocked(volume->keyring->flags);
+        info->kernel = volume->keyring->kernel->name;
+    }
+    envol_volume_leave(volume);
+    return status;
+}
+
+uint64_t envol_volume_pages(struct envol_volume *volume)
+{
+    return atomic_load_explicit(&volume->pages, memory_order_acquire);
+}
+
+const struct envol_keyring *envol_volume_keyring(const struct envol_volume *volume)
+{
+    return volume->keyring;
+}
+
+/* Pages that are overwritten in place and synced leave the header as it is: an anchor of it would
+ * allow the way back to before they were written. */
+enum envol_status envol_volume_anchor(struct envol_volume *volume, struct envol_anchor *anchor)
+{
+    enum envol_status status;
+    bool writes;
+
+    if (anchor == NULL || anchor->struct_size < sizeof(*anchor))
+        return ENVOL_E_ARGUMENT;
+    *anchor = (struct envol_anchor){.struct_size = anchor->struct_size};
+    status = envol_volume_enter(volume, ENVOL_ACCESS_WRITE);
+    writes = status == ENVOL_OK;
+    if (status == ENVOL_E_READ_ONLY || status == ENVOL_E_KEY_REVOKED)
+        status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
+    if (status != ENVOL_OK)
+        return status;
+    lock_growth(volume);
+    if (writes && envol_volume_is_own(volume))
+        status = envol_volume_commit(volume, volume->mark, volume->clean, NULL);
+    if (status == ENVOL_OK)
+        status = envol_header_anchor(volume->header, anchor);
+    unlock_growth(volume);
+    envol_volume_leave(volume);
+    return status;
+}
+
+enum envol_status envol_volume_inspect(struct envol_store *store, struct envol_header_info *info,
+                                       struct envol_header **header, struct envol_error *error)
+{
+    struct envol_header *read = NULL;
+    enum envol_status status;
+
+    if (header != NULL)
+        *header = NULL;
+    if (store == NULL || info == NULL || info->struct_size < sizeof(*info))
+        return envol_fail(error, ENVOL_E_ARGUMENT,
+                          "a NULL store or info, or the struct_size of info is too small");
+    status = envol_store_check_owner(store, error);
+    if (status == ENVOL_OK)
+        status = envol_volume_read_header(store, 0, !envol_store_is_claimed(store), &read, error);
+    if (status != ENVOL_OK) {
+        *info = (struct envol_header_info){.struct_size = info->struct_size};
+        return status;
+    }
+    status = envol_header_info(read, info);
+    if (header != NULL)
+        *header = read;
+    else
+        envol_header_free(read);
+    envol_error_clear(error);
+    return status;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opening: lock, header, pins, one unwrapping, MAC; only then is anything else of the header
+ * believed (envol(5), ORDER OF TRUST).
+ */
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "header/header.h"
+#include "volume/area.h"
+#include "volume/keys.h"
+#include "volume/volume.h"
+
+#define OPEN_FLAGS                                                                                 \
+    (ENVOL_OPEN_INHERIT | ENVOL_OPEN_ALLOW_UNLOCKED | ENVOL_OPEN_READ_ONLY |                       \
+     ENVOL_OPEN_OTHER_COPY | ENVOL_OPEN_DISCOVER)
+
+static bool options_are_sound(const struct envol_volume_options *options)
+{
+    if (options == NULL)
+        return true;
+    if (options->struct_size < sizeof(*options) || (options->flags & ~OPEN_FLAGS) != 0)
+        return false;
+    if (options->outcomes != NULL && options->outcomes->struct_size < sizeof(*options->outcomes))
+        return false;
+    return (options->flags & ENVOL_OPEN_OTHER_COPY) == 0 ||
+           (options->flags & ENVOL_OPEN_READ_ONLY) != 0;
+}
+
+static enum envol_status read_and_check(struct envol_store *store,
+                                        const struct envol_volume_options *options,
+                                        struct envol_header **header, struct envol_error *error)
+{
+    uint32_t flags = 0;
+    enum envol_status status;
+
+    if (options != NULL && (options->flags & ENVOL_OPEN_OTHER_COPY) != 0)
+        flags = ENVOL_HEADER_OTHER_COPY;
+    status = envol_volume_read_header(store, flags, true, header, error);
+    if (status == ENVOL_OK && options != NULL && options->pins != NULL)
+        status = envol_header_check(*header, options->pins, error);
+    return status;
+}
+
+/* From the unwrapped DEK to a keyring; the DEK lives in the arena and only here. */
+static enum envol_status unlock(const struct envol_key_call *call, struct envol_header *header,
+                                const struct envol_anchor *anchor, uint32_t *slot_id,
+                                struct envol_keyring **keyring, struct envol_error *error)
+{
+    void *dek;
+    enum envol_status status =
+        envol_arena_alloc(ENVOL_DEK_BYTES, call->flags & ENVOL_KEYRING_FLAGS, &dek);
+
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, NULL);
+    status = envol_keys_unwrap(call, header, dek, slot_id, error);
+    if (status == ENVOL_OK) {
+        status =
+            envol_header_unlock(header, dek, call->flags & ENVOL_KEYRING_FLAGS, anchor, keyring);
+        if (status != ENVOL_OK) {
+            envol_fail(error, status,
+                       status == ENVOL_E_UNSUPPORTED
+                           ? "the volume's suite needs an AES kernel that this build lacks"
+                           : NULL);
+            envol_error_set_slot(error, (int32_t)*slot_id);
+        }
+    }
+    envol_arena_free(dek, ENVOL_DEK_BYTES);
+    return status;
+}
+
+static enum envol_status check_writable(const struct envol_header *header, bool read_only,
+                                        struct envol_error *error)
+{
+    if (read_only || (header->read_only_compatible & ~ENVOL_FEATURES_READ_ONLY_COMPATIBLE) == 0)
+        return ENVOL_OK;
+    return envol_fail(error, ENVOL_E_VERSION,
+                      "the volume has a feature that allows this library to read it only");
+}
+
+/* The store is locked; takes header and keyring into the volume. */
+static enum envol_status open_locked(struct envol_store *store, const struct envol_key_call *call,
+                                     const struct envol_volume_options *options, bool read_only,
+                                     struct envol_volume **volume, struct envol_error *error)
+{
+    const struct envol_anchor *anchor =
+        options != NULL && options->pins != NULL ? options->pins->anchor : NULL;
+    struct envol_header *header = NULL;
+    struct envol_keyring *keyring = NULL;
+    const struct envol_provider *opened_by = NULL;
+    struct envol_key_call asked = *call;
+    uint32_t slot_id = 0;
+    enum envol_status status = read_and_check(store, options, &header, error);
+
+    asked.winner = &opened_by;
+    if (status == ENVOL_OK)
+        status = unlock(&asked, header, anchor, &slot_id, &keyring, error);
+    if (status == ENVOL_OK)
+        status = check_writable(header, read_only, error);
+    if (status != ENVOL_OK) {
+        envol_keyring_close(keyring);
+        envol_header_free(header);
+        return status;
+    }
+    status = envol_volume_make(store, header, keyring, read_only, volume, error);
+    if (status != ENVOL_OK)
+        return status;
+    (*volume)->opened_slot = slot_id;
+    (*volume)->opened_by = opened_by;
+    if (!read_only)
+        status = envol_area_replay(*volume, error);
+    if (!read_only && status == ENVOL_OK)
+        status = envol_volume_recover(*volume, error);
+    /* A damaged copy is written again while there is a whole one. */
+    if (!read_only && status == ENVOL_OK && (*volume)->header->whole_copies < 2)
+        status = envol_volume_commit(*volume, (*volume)->mark, (*volume)->clean, error);
+    if (status != ENVOL_OK) {
+        envol_volume_free(*volume);
+        *volume = NULL;
+    }
+    return status;
+}
+
+enum envol_status envol_volume_open(struct envol_store *store, const struct envol_cmk *cmks,
+                                    size_t cmk_count, const struct envol_volume_options *options,
+                                    struct envol_volume **volume, struct envol_error *error)
+{
+    bool read_only = options != NULL && (options->flags & ENVOL_OPEN_READ_ONLY) != 0;
+    struct envol_key_call call;
+    enum envol_status status;
+
+    if (volume != NULL)
+        *volume = NULL;
+    if (volume == NULL || store == NULL || !options_are_sound(options))
+        return envol_fail(error, ENVOL_E_ARGUMENT,
+                          "a NULL store or volume, or options of another size or with flags that "
+                          "open does not know");
+    if (options != NULL && options->outcomes != NULL)
+        options->outcomes->count = 0;
+    status = envol_key_call_make(cmks, cmk_count, options, &call, error);
+    if (status == ENVOL_OK)
+        status = envol_volume_lock_store(store, read_only, error);
+    if (status != ENVOL_OK)
+        return status;
+    status = open_locked(store, &call, options, read_only, volume, error);
+    if (status != ENVOL_OK) {
+        envol_volume_unlock_store(store, read_only);
+        return status;
+    }
+    (*volume)->holds_lock = true;
+    envol_error_clear(error);
+    return ENVOL_OK;
+}
