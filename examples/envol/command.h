@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the verbs of the command envol share: parsed arguments, failure lines, sessions (providers,
+ * store, volume), import records, progress.  Functions that return int return an exit status.
+ */
+#ifndef COMMAND_H
+#define COMMAND_H
+
+#include <envol.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_USAGE = 2 };
+
+enum { CMKS_MAX = ENVOL_SLOTS_MAX };
+
+/* Options, as bits of what a verb takes.  Beyond any character, as getopt_long tells both. */
+enum {
+    TAKES_CMK = 0x100,
+    TAKES_SUITE = 0x200,
+    TAKES_PAGE_SIZE = 0x400,
+    TAKES_SPARSE = 0x800,
+    TAKES_JSON = 0x1000,
+    TAKES_FORCE = 0x2000,
+    TAKES_TO = 0x4000,
+    TAKES_AUDIT = 0x8000,
+    TAKES_ATOMIC = 0x40000,
+    TAKES_RESUME = 0x80000,
+    TAKES_THROTTLE = 0x100000,
+    TAKES_DROP_SLOTS = 0x200000,
+    TAKES_ABANDON_BAD = 0x400000,
+    TAKES_LEDGER = 0x800000
+};
+
+/* The command line.  Strings are those of argv; absent ones are NULL. */
+struct options {
+    const char *verb; /* "import", "key show": as failure lines name it */
+    const char *path; /* the volume or key file */
+    const char *file; /* what is imported or exported to; NULL: a standard stream */
+    const char *cmks[CMKS_MAX];
+    size_t cmk_count;
+    bool cmk_is_default; /* ENVOL_CMK, not --cmk */
+    const char *to;      /* URI of another CMK */
+    const char *audit;   /* file to which uses of key services are appended */
+    const char *suite;
+    const char *page_size;
+    const char *throttle; /* MB/s */
+    unsigned given;       /* TAKES_* of the options that were there */
+};
+
+struct verb {
+    const char *name;
+    int (*run)(const struct options *options);
+    unsigned takes; /* TAKES_* */
+    int operands;   /* the most there may be; the first is required */
+    bool needs_cmk; /* --cmk, or ENVOL_CMK */
+    const char *usage;
+    const char *summary;
+};
+
+int run_keygen(const struct options *options);
+int run_key_disable(const struct options *options);
+int run_key_enable(const struct options *options);
+int run_key_rotate(const struct options *options);
+int run_key_schedule_deletion(const struct options *options);
+int run_key_show(const struct options *options);
+int run_create(const struct options *options);
+int run_import(const struct options *options);
+int run_export(const struct options *options);
+int run_info(const struct options *options);
+int run_verify(const struct options *options);
+int run_rotate(const struct options *options);
+int run_rewrap(const struct options *options);
+int run_slot_list(const struct options *options);
+int run_slot_add(const struct options *options);
+int run_slot_remove(const struct options *options);
+
+/*
+ * Parses argv.  Answers STATUS_OK with *verb set; with *verb NULL when --help or --version was all
+ * that was asked for, and printed; STATUS_USAGE after one line on standard error.
+ */
+int options_parse(int argc, char **argv, const struct verb *verbs, size_t verb_count,
+                  struct options *options, const struct verb **verb);
+
+/* report.c: "envol: VERB PATH: what failed; what to do (ENVOL_E_NAME)", always one line on standard
+ * error; all but the last return STATUS_FAULT. */
+int fail(const struct options *options, enum envol_status status, const struct envol_error *error);
+/* The same for a system call's errno, and for a text of the command's own. */
+int fail_errno(const struct options *options, const char *what, int os_errno);
+__attribute__((format(printf, 3, 4))) int
+fail_text(const struct options *options, enum envol_status status, const char *format, ...);
+/* "envol: VERB: message"; returns STATUS_USAGE.  options may be NULL. */
+__attribute__((format(printf, 2, 3))) int fail_usage(const struct options *options,
+                                                     const char *format, ...);
+/* Text that may come from a hostile file, for a terminal: control characters become "?". */
+void print_text(FILE *to, const char *text);
+/* The same as a JSON string with its quotes; what is not UTF-8 becomes U+FFFD. */
+void print_json_string(const char *text);
+enum { TIME_BYTES = 32 };
+/* RFC 3339, UTC; false if it is a year that calendars do not name. */
+bool format_time(uint64_t unix_s, char text[TIME_BYTES]);
+void write_json_string(FILE *to, const char *text);
+
+const char *suite_name(enum envol_suite suite);
+void print_uuid(FILE *to, const uint8_t uuid[ENVOL_UUID_BYTES]);
+
+/* uri.c: the key services, and what their URIs look like. */
+/* Path of a "file:" URI, NULL for any other service. */
+const char *uri_file(const char *uri);
+/* A file that a URI names and that holds a secret: no volume's content.  NULL: none. */
+const char *uri_secret_file(const char *uri);
+/* Whether a provider opened for one URI has the key of another as well. */
+bool uri_is_served_by(const char *uri, const char *opened);
+/* STATUS_OK, or STATUS_USAGE and its line; option is what the URI was given to. */
+int uri_check(const struct options *options, const char *option, const char *uri);
+void uri_print_usage(void);
+/* Digits, and K or M behind them; 0 for anything else. */
+uint32_t parse_bytes(const char *text);
+
+/* audit.c: --audit FILE, if it was given; opened before a verb runs, closed after it. */
+int audit_open(const struct options *options);
+/* exit_status, or STATUS_FAULT if a use could not be recorded. */
+int audit_close(int exit_status);
+enum envol_status audit_attach(struct envol_provider *provider);
+
+struct passphrase;
+
+/* A CMK that a URI names: its provider, and what the provider's callback needs. */
+struct cmk_source {
+    struct envol_provider *provider;
+    struct passphrase *passphrase;
+    char *key_ref; /* what cmk names, where it is a part of the URI; freed */
+    struct envol_cmk cmk;
+};
+
+/* Prints its failure.  Close it whatever is returned. */
+int cmk_open(struct cmk_source *source, const struct options *options, const char *uri);
+void cmk_close(struct cmk_source *source);
+
+/* passphrase.c: URIs of passphrases; rest is what stands behind "passphrase:". */
+int passphrase_check(const struct options *options, const char *option, const char *uri,
+                     const char *rest);
+int passphrase_open(struct cmk_source *source, const struct options *options, const char *rest);
+const char *passphrase_file(const char *rest);
+void passphrase_drop(struct passphrase *passphrase);
+
+#if defined(ENVOL_WITH_KMS)
+/* kms.c: URIs of keys in AWS KMS, and in Vault or OpenBao. */
+int aws_kms_check(const struct options *options, const char *option, const char *uri,
+                  const char *rest);
+int aws_kms_open(struct cmk_source *source, const struct options *options, const char *rest);
+int vault_check(const struct options *options, const char *option, const char *uri,
+                const char *rest);
+int vault_open(struct cmk_source *source, const struct options *options, const char *rest);
+#endif
+
+/* pkcs11.c: keys in tokens; rest is what stands behind "pkcs11:". */
+int pkcs11_check(const struct options *options, const char *option, const char *uri,
+                 const char *rest);
+int pkcs11_open(struct cmk_source *source, const struct options *options, const char *rest);
+
+/* terminal.c: the process's terminal, -1 if it has none; a line typed without echo. */
+int terminal_open(void);
+enum envol_status terminal_ask(int tty, const char *question, const char *label, char *text,
+                               size_t capacity, size_t *bytes);
+
+/* The providers of the given CMKs, and a volume opened through them. */
+struct session {
+    struct cmk_source sources[CMKS_MAX];
+    struct envol_cmk cmks[CMKS_MAX];
+    size_t cmk_count;
+    struct envol_store *store;
+    struct envol_volume *volume;
+    struct envol_geometry geometry;
+};
+
+int session_providers(struct session *session, const struct options *options);
+/* Opens providers, store and volume; flags are ENVOL_OPEN_*.  Close it whatever is returned. */
+int session_open(struct session *session, const struct options *options, uint32_t flags);
+/* Closes what is open.  The status is that of the volume's close, which a writer must look at. */
+enum envol_status session_close(struct session *session);
+/* exit_status, or STATUS_FAULT if closing a writer's volume fails after all else went well. */
+int session_finish(struct session *session, const struct options *options, int exit_status);
+
+/* slots.c: slots as they are shown. */
+struct slots {
+    size_t count;
+    struct envol_slot_info slot[ENVOL_SLOTS_MAX];
+};
+void slots_of_header(struct slots *slots, const struct envol_header *header);
+/* With what the services of the session's CMKs say of theirs. */
+enum envol_status slots_of_volume(struct slots *slots, struct session *session,
+                                  struct envol_error *error);
+void slots_print(const struct slots *slots);
+/* The member "slots" of an object, without a comma. */
+void slots_print_json(const struct slots *slots);
+const char *key_state_name(enum envol_key_state state);
+
+/* ledger.c */
+void ledger_print(const struct envol_ledger *ledger);
+/* The member "ledger" of an object, with its comma; NULL: null. */
+void ledger_print_json(const struct envol_ledger *ledger);
+
+/* Whether a file is the volume or a key file that the options name. */
+bool is_named_file(const struct options *options, const struct stat *about);
+
+/* Set by SIGINT, SIGTERM and SIGHUP; system calls that wait are interrupted. */
+extern int cancel_flag;
+bool is_cancelled(void);
+/* STATUS_OK, or STATUS_FAULT and its line once a signal came. */
+int check_cancelled(const struct options *options);
+
+/* Pages that go through one batch, and the buffer behind them. */
+struct batch {
+    struct envol_page_io *ios;
+    uint8_t *bytes; /* page_bytes x capacity */
+    size_t capacity;
+    size_t page_bytes;
+};
+
+/* About a mebibyte, one page at least.  Free it whatever is returned. */
+int batch_alloc(struct batch *batch, const struct options *options, size_t page_bytes);
+void batch_free(struct batch *batch);
+/* Sets the first count ios to consecutive pages. */
+void batch_aim(struct batch *batch, uint64_t first, size_t count);
+
+/* record.c: what page 0 says of the volume's content. */
+enum content {
+    CONTENT_NONE,    /* no page at all */
+    CONTENT_FOREIGN, /* pages that no import wrote */
+    CONTENT_PARTIAL, /* an import that did not end */
+    CONTENT_WHOLE
+};
+
+/* *bytes is the length of a whole import, else 0. */
+enum envol_status record_read(struct session *session, enum content *content, uint64_t *bytes);
+/* Writes CONTENT_PARTIAL or CONTENT_WHOLE into page 0. */
+enum envol_status record_write(struct session *session, enum content content, uint64_t bytes);
+/* Page in which an import's content starts, and how many pages so many bytes take. */
+enum { CONTENT_FIRST_PAGE = 1 };
+uint64_t content_pages(const struct session *session, uint64_t bytes);
+
+/* A bar on standard error when that is a terminal, nothing otherwise. */
+struct progress {
+    const char *verb;
+    uint64_t total_bytes; /* 0: not known */
+    uint64_t done_bytes;
+    uint64_t skipped_bytes; /* of them, by somebody before */
+    double started_s;
+    double drawn_s;
+    bool on_terminal;
+    bool drawn;
+};
+
+void progress_start(struct progress *progress, const char *verb, uint64_t total_bytes);
+/* After start: so much was done before, and says nothing of the rate. */
+void progress_skip(struct progress *progress, uint64_t bytes);
+void progress_add(struct progress *progress, uint64_t bytes);
+/* Clears the line for other output; the next progress_add draws it again. */
+void progress_hide(struct progress *progress);
+void progress_done(struct progress *progress); /* one closing line */
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * envol import: a file, or a stream of unknown length, into the pages of a volume.  How the bytes
+ * lie there, and why an import that was cut off cannot pass for a whole one, stands in record.c.
+ */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct import {
+    const struct options *options;
+    struct session session;
+    struct batch batch;
+    struct progress progress;
+    const char *source_name;
+    int source;
+    uint64_t bytes; /* imported so far */
+};
+
+static int fail_import(struct import *import, enum envol_status status,
+                       const struct envol_error *error)
+{
+    progress_hide(&import->progress);
+    return fail(import->options, status, error);
+}
+
+/* All that can be wrong with the source is found before the volume loses what it holds. */
+static int open_source(struct import *import, struct stat *about)
+{
+    const struct options *options = import->options;
+
+    import->source = STDIN_FILENO;
+    import->source_name = "standard input";
+    if (options->file != NULL) {
+        import->source = open(options->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        import->source_name = options->file;
+    }
+    if (import->source < 0 || fstat(import->source, about) != 0)
+        return fail_errno(options, import->source_name, errno);
+    if (S_ISDIR(about->st_mode))
+        return fail_errno(options, import->source_name, EISDIR);
+    if ((fcntl(import->source, F_GETFL) & O_ACCMODE) == O_WRONLY)
+        return fail_errno(options, import->source_name, EBADF);
+    if (is_named_file(options, about))
+        return fail_usage(options, "%s is the volume itself or its key", import->source_name);
+    return STATUS_OK;
+}
+
+/* What the volume holds must not be lost by a slip. */
+static int check_content(struct import *import)
+{
+    enum content content;
+    uint64_t bytes;
+    enum envol_status status;
+
+    if (import->options->given & TAKES_FORCE)
+        return STATUS_OK;
+    status = record_read(&import->session, &content, &bytes);
+    if (status != ENVOL_OK)
+        return fail(import->options, status, NULL);
+    if (content == CONTENT_WHOLE)
+        return fail_text(import->options, ENVOL_E_STATE,
+                         "the volume holds an import of %" PRIu64 " bytes; --force replaces it",
+                         bytes);
+    if (content == CONTENT_FOREIGN)
+        return fail_text(import->options, ENVOL_E_STATE,
+                         "the volume holds pages that no import wrote; --force replaces them");
+    return STATUS_OK;
+}
+
+static int begin(struct import *import)
+{
+    struct envol_error error = ENVOL_ERROR_INIT;
+    enum envol_status status = ENVOL_OK;
+
+    if (envol_volume_pages(import->session.volume) > 0)
+        status = envol_volume_truncate(import->session.volume, 0, &error);
+    if (status != ENVOL_OK)
+        return fail(import->options, status, &error);
+    status = record_write(&import->session, CONTENT_PARTIAL, 0);
+    return status == ENVOL_OK ? STATUS_OK : fail(import->options, status, NULL);
+}
+
+/* Fills the batch; fewer bytes only at the end of the source. */
+static int read_batch(struct import *import, size_t *got)
+{
+    size_t room = import->batch.capacity * import->batch.page_bytes;
+    int exit_status = STATUS_OK;
+
+    *got = 0;
+    while (*got < room) {
+        ssize_t n =
+            is_cancelled() ? 0 : read(import->source, import->batch.bytes + *got, room - *got);
+        if (n < 0 && errno != EINTR) {
+            progress_hide(&import->progress);
+            return fail_errno(import->options, import->source_name, errno);
+        }
+        if (n == 0)
+            break;
+        *got += n > 0 ? (size_t)n : 0;
+    }
+    if (is_cancelled()) {
+        progress_hide(&import->progress);
+        exit_status = check_cancelled(import->options);
+    }
+    return exit_status;
+}
+
+static int write_batch(struct import *import, size_t bytes)
+{
+    struct envol_error error = ENVOL_ERROR_INIT;
+    struct batch *batch = &import->batch;
+    size_t pages = (size_t)content_pages(&import->session, bytes);
+    enum envol_status status;
+
+    memset(batch->bytes + bytes, 0, pages * batch->page_bytes - bytes);
+    batch_aim(batch, CONTENT_FIRST_PAGE + import->bytes / batch->page_bytes, pages);
+    status = envol_page_write_batch(import->session.volume, batch->ios, pages, &error);
+    if (status != ENVOL_OK)
+        return fail_import(import, status, &error);
+    import->bytes += bytes;
+    progress_add(&import->progress, bytes);
+    return STATUS_OK;
+}
+
+static int copy_content(struct import *import)
+{
+    size_t room = import->batch.capacity * import->batch.page_bytes;
+    size_t got = room;
+    int exit_status = STATUS_OK;
+
+    while (exit_status == STATUS_OK && got == room) {
+        exit_status = read_batch(import, &got);
+        if (exit_status == STATUS_OK && got > 0)
+            exit_status = write_batch(import, got);
+    }
+    return exit_status;
+}
+
+static int complete(struct import *import)
+{
+    enum envol_status status = envol_volume_sync(import->session.volume);
+
+    if (status == ENVOL_OK)
+        status = record_write(&import->session, CONTENT_WHOLE, import->bytes);
+    if (status == ENVOL_OK)
+        status = envol_volume_sync(import->session.volume);
+    return status == ENVOL_OK ? STATUS_OK : fail_import(import, status, NULL);
+}
+
+/* What came before the failure is of no use, and may fill the disk.  The record of it stays. */
+static void cut_back(const struct import *import)
+{
+    struct envol_volume *volume = import->session.volume;
+
+    if (envol_volume_pages(volume) > CONTENT_FIRST_PAGE)
+        (void)!envol_volume_truncate(volume, CONTENT_FIRST_PAGE, NULL);
+}
+
+static int import_content(struct import *import, const struct stat *source)
+{
+    uint64_t total = S_ISREG(source->st_mode) ? (uint64_t)source->st_size : 0;
+    int exit_status = check_content(import);
+
+    if (exit_status == STATUS_OK)
+        exit_status =
+            batch_alloc(&import->batch, import->options, import->session.geometry.page_bytes);
+    if (exit_status == STATUS_OK)
+        exit_status = begin(import);
+    if (exit_status != STATUS_OK)
+        return exit_status;
+    progress_start(&import->progress, "import", total);
+    exit_status = copy_content(import);
+    if (exit_status == STATUS_OK)
+        exit_status = complete(import);
+    if (exit_status == STATUS_OK)
+        progress_done(&import->progress);
+    else
+        cut_back(import);
+    return exit_status;
+}
+
+int run_import(const struct options *options)
+{
+    struct import import = {.options = options, .source = -1};
+    struct stat source;
+    int exit_status = open_source(&import, &source);
+
+    if (exit_status == STATUS_OK)
+        exit_status = session_open(&import.session, options, 0);
+    if (exit_status == STATUS_OK)
+        exit_status = import_content(&import, &source);
+    exit_status = session_finish(&import.session, options, exit_status);
+    batch_free(&import.batch);
+    if (options->file != NULL && import.source >= 0)
+        close(import.source);
+    return exit_status;
+}

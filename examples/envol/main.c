@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command envol, envol(1): the table of its verbs, and what must be in order before any of them
+ * runs.  Built on the public headers alone.
+ */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+int cancel_flag;
+
+bool is_cancelled(void)
+{
+    return __atomic_load_n(&cancel_flag, __ATOMIC_RELAXED) != 0;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    __atomic_store_n(&cancel_flag, 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * Without SA_RESTART, so that a read from a pipe or terminal ends; once, so that a second signal
+ * ends the process in any case.  An ignored signal stays so.  A reader that went away and a file
+ * that may not grow are failed writes, which are reported.
+ */
+static void catch_signals(void)
+{
+    const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction old;
+
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL);
+    }
+    action = (struct sigaction){.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &action, NULL);
+    sigaction(SIGXFSZ, &action, NULL);
+}
+
+/*
+ * A standard stream that the caller closed would be the number of the next file opened: messages or
+ * plaintext would go into the volume.  Its place is filled with something that cannot be used.
+ */
+static bool hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    }
+    return true;
+}
+
+static const struct verb verbs[] = {
+    {"keygen", run_keygen, 0, 1, false, "FILE", "makes a local CMK; never overwrites"},
+    {"key show", run_key_show, TAKES_JSON, 1, false, "FILE [--json]",
+     "shows a local CMK's id, state and newest version"},
+    {"key disable", run_key_disable, 0, 1, false, "FILE", "disables it: its volumes do not open"},
+    {"key enable", run_key_enable, 0, 1, false, "FILE", "enables it again"},
+    {"key rotate", run_key_rotate, 0, 1, false, "FILE",
+     "adds a version; older ones still open what they wrapped"},
+    {"key schedule-deletion", run_key_schedule_deletion, 0, 1, false, "FILE",
+     "marks it for deletion; enable takes that back"},
+    {"create", run_create, TAKES_CMK | TAKES_SUITE | TAKES_PAGE_SIZE | TAKES_SPARSE | TAKES_ATOMIC,
+     1, true,
+     "VOL --cmk URI [--cmk URI]... [--suite SUITE] [--page-size N] [--sparse] "
+     "[--atomic-pages]",
+     "makes an empty volume; never overwrites"},
+    {"import", run_import, TAKES_CMK | TAKES_FORCE, 2, true, "VOL --cmk URI [--force] [FILE]",
+     "fills a volume from a file or standard input; --force replaces what it holds"},
+    {"export", run_export, TAKES_CMK | TAKES_FORCE, 2, true, "VOL --cmk URI [--force] [FILE]",
+     "writes exactly the bytes that were imported; --force replaces FILE"},
+    {"info", run_info, TAKES_CMK | TAKES_JSON | TAKES_LEDGER, 1, false,
+     "VOL [--cmk URI] [--ledger] [--json]",
+     "shows a volume's header; without --cmk unverified; --ledger reads which keys it needs"},
+    {"verify", run_verify, TAKES_CMK, 1, true, "VOL --cmk URI",
+     "reads every page and lists the bad ones"},
+    {"rewrap", run_rewrap, TAKES_CMK | TAKES_TO, 1, true, "VOL --cmk URI --to URI",
+     "CMK rotation: another CMK, or a newer version, in place of the one that opens it"},
+    {"rotate", run_rotate,
+     TAKES_CMK | TAKES_RESUME | TAKES_THROTTLE | TAKES_DROP_SLOTS | TAKES_ABANDON_BAD |
+         TAKES_FORCE | TAKES_JSON,
+     1, true,
+     "VOL --cmk URI [--cmk URI]... [--resume] [--throttle MB/s] [--drop-slots] [--abandon-bad] "
+     "[--force] [--json]",
+     "DEK rotation: seals every page again under a new DEK; give the CMK of each slot"},
+    {"slot list", run_slot_list, TAKES_CMK | TAKES_JSON, 1, false, "VOL [--cmk URI] [--json]",
+     "shows which CMKs open a volume; without --cmk unverified"},
+    {"slot add", run_slot_add, TAKES_CMK | TAKES_TO, 1, true, "VOL --cmk URI --to URI",
+     "has one more CMK open it"},
+    {"slot remove", run_slot_remove, TAKES_CMK, 2, true, "VOL ID --cmk URI",
+     "takes a slot away; never the last one"},
+};
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    const struct verb *verb = NULL;
+    int exit_status;
+
+    if (!hold_standard_streams())
+        return STATUS_FAULT;
+    catch_signals();
+    exit_status = options_parse(argc, argv, verbs, sizeof verbs / sizeof verbs[0], &options, &verb);
+    if (verb != NULL)
+        exit_status = audit_open(&options);
+    if (verb != NULL && exit_status == STATUS_OK)
+        exit_status = audit_close(verb->run(&options));
+    /* What was printed through stdio may still sit in its buffer, on its way to a full disk. */
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (exit_status == STATUS_OK)
+            exit_status = fail_errno(&options, "standard output", errno);
+    }
+    return exit_status;
+}

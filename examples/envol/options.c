@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line: options before, between and after the operands, the verb in one or two words,
+ * help and version.  Every mistake is one line and STATUS_USAGE.
+ */
+#include "command.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPERANDS_MAX = 4 };
+
+/* What getopt_long answers for an operand, as the leading "-" of the option string asks. */
+enum { OPERAND = 1 };
+
+struct parser {
+    struct options *options;
+    const char *operands[OPERANDS_MAX]; /* the verb's words, then its operands */
+    int operand_count;
+    bool help;
+    bool version;
+};
+
+static const struct option long_options[] = {
+    {"cmk", required_argument, NULL, TAKES_CMK},
+    {"to", required_argument, NULL, TAKES_TO},
+    {"audit", required_argument, NULL, TAKES_AUDIT},
+    {"suite", required_argument, NULL, TAKES_SUITE},
+    {"page-size", required_argument, NULL, TAKES_PAGE_SIZE},
+    {"sparse", no_argument, NULL, TAKES_SPARSE},
+    {"atomic-pages", no_argument, NULL, TAKES_ATOMIC},
+    {"json", no_argument, NULL, TAKES_JSON},
+    {"resume", no_argument, NULL, TAKES_RESUME},
+    {"throttle", required_argument, NULL, TAKES_THROTTLE},
+    {"drop-slots", no_argument, NULL, TAKES_DROP_SLOTS},
+    {"abandon-bad", no_argument, NULL, TAKES_ABANDON_BAD},
+    {"ledger", no_argument, NULL, TAKES_LEDGER},
+    {"force", no_argument, NULL, TAKES_FORCE},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static const char *option_name(int bit)
+{
+    for (const struct option *option = long_options; option->name != NULL; option++) {
+        if (option->val == bit)
+            return option->name;
+    }
+    return NULL;
+}
+
+static int take_operand(struct parser *parser, const char *operand)
+{
+    if (parser->operand_count == OPERANDS_MAX)
+        return fail_usage(NULL, "%s: one operand too many; see envol --help", operand);
+    parser->operands[parser->operand_count++] = operand;
+    return STATUS_OK;
+}
+
+static int take_cmk(struct options *options, const char *uri)
+{
+    if (options->cmk_count == CMKS_MAX)
+        return fail_usage(NULL, "--cmk: a volume has at most %d slots", CMKS_MAX);
+    for (size_t i = 0; i < options->cmk_count; i++)
+        if (strcmp(options->cmks[i], uri) == 0)
+            return fail_usage(NULL, "--cmk %s: named twice", uri);
+    options->cmks[options->cmk_count++] = uri;
+    return STATUS_OK;
+}
+
+/*
+ * getopt_long tells in optopt what it did not understand: 0, an unknown long option; the code of a
+ * known one, a value that it does not take; else the letter of an unknown short one.
+ */
+static int refuse_option(char **argv, int code)
+{
+    const char *word = argv[optind - 1];
+    const char *name = option_name(optopt);
+
+    if (code == ':')
+        return fail_usage(NULL, "--%s: its value is missing; see envol --help", name);
+    if (optopt == 0)
+        return fail_usage(NULL, "%s: unknown option; see envol --help", word);
+    if (name != NULL)
+        return fail_usage(NULL, "--%s: takes no value; see envol --help", name);
+    return fail_usage(NULL, "-%c: unknown option; see envol --help", optopt);
+}
+
+static int take(struct parser *parser, char **argv, int code)
+{
+    struct options *options = parser->options;
+
+    /* The last of two values would win in silence. */
+    if ((code & (TAKES_TO | TAKES_AUDIT | TAKES_SUITE | TAKES_PAGE_SIZE | TAKES_THROTTLE)) != 0 &&
+        (options->given & (unsigned)code) != 0 && option_name(code) != NULL)
+        return fail_usage(NULL, "--%s: given twice", option_name(code));
+    switch (code) {
+    case OPERAND:
+        return take_operand(parser, optarg);
+    case TAKES_CMK:
+        options->given |= TAKES_CMK;
+        return take_cmk(options, optarg);
+    case TAKES_TO:
+        options->to = optarg;
+        break;
+    case TAKES_AUDIT:
+        options->audit = optarg;
+        break;
+    case TAKES_SUITE:
+        options->suite = optarg;
+        break;
+    case TAKES_PAGE_SIZE:
+        options->page_size = optarg;
+        break;
+    case TAKES_THROTTLE:
+        options->throttle = optarg;
+        break;
+    case TAKES_SPARSE:
+    case TAKES_ATOMIC:
+    case TAKES_JSON:
+    case TAKES_FORCE:
+    case TAKES_RESUME:
+    case TAKES_DROP_SLOTS:
+    case TAKES_ABANDON_BAD:
+    case TAKES_LEDGER:
+        break;
+    case 'h':
+        parser->help = true;
+        return STATUS_OK;
+    case 'V':
+        parser->version = true;
+        return STATUS_OK;
+    default:
+        return refuse_option(argv, code);
+    }
+    options->given |= (unsigned)code;
+    return STATUS_OK;
+}
+
+static int take_all(struct parser *parser, int argc, char **argv)
+{
+    int exit_status = STATUS_OK;
+    int code;
+
+    opterr = 0;
+    while (exit_status == STATUS_OK &&
+           (code = getopt_long(argc, argv, "-:hV", long_options, NULL)) != -1)
+        exit_status = take(parser, argv, code);
+    while (exit_status == STATUS_OK && optind < argc)
+        exit_status = take_operand(parser, argv[optind++]);
+    return exit_status;
+}
+
+/* The verb that the first one or two operands name, and how many they were. */
+static const struct verb *find_verb(const struct parser *parser, const struct verb *verbs,
+                                    size_t count, int *words)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *space = strchr(verbs[i].name, ' ');
+        size_t first = space == NULL ? strlen(verbs[i].name) : (size_t)(space - verbs[i].name);
+
+        *words = space == NULL ? 1 : 2;
+        if (parser->operand_count < *words || strlen(parser->operands[0]) != first ||
+            memcmp(parser->operands[0], verbs[i].name, first) != 0)
+            continue;
+        if (space == NULL || strcmp(space + 1, parser->operands[1]) == 0)
+            return &verbs[i];
+    }
+    return NULL;
+}
+
+static void print_help(const struct verb *verbs, size_t count)
+{
+    printf("usage:\n");
+    for (size_t i = 0; i < count; i++)
+        printf("  envol %s %s\n      %s\n", verbs[i].name, verbs[i].usage, verbs[i].summary);
+    putchar('\n');
+    uri_print_usage();
+    printf("          ENVOL_CMK stands in for a missing --cmk\n"
+           "SUITE     aes-256-gcm (default) or aes-256-xts (no integrity)\n"
+           "N         bytes of a page's record on disk, K or M may follow; default 16K\n"
+           "MB/s      how much of a volume is sealed again in a second, at most\n"
+           "FILE      - or none is standard input or output\n"
+           "--audit FILE, with any verb that takes --cmk, appends a line of JSON for each use of\n"
+           "          a key service\n"
+           "\n"
+           "Exit status: 0 success, 1 the data or the key is at fault, 2 usage.  envol(1)\n");
+}
+
+static void print_verb_help(const struct verb *verb)
+{
+    printf("usage: envol %s %s\n%s\n", verb->name, verb->usage, verb->summary);
+}
+
+static int refuse_verb(const struct parser *parser)
+{
+    if (parser->operand_count == 0)
+        return fail_usage(NULL, "a verb is missing; see envol --help");
+    if (strcmp(parser->operands[0], "slot") == 0 && parser->operand_count == 1)
+        return fail_usage(NULL, "slot: list, add or remove?");
+    if (strcmp(parser->operands[0], "slot") == 0)
+        return fail_usage(NULL, "slot %s: unknown verb; see envol --help", parser->operands[1]);
+    if (strcmp(parser->operands[0], "key") != 0)
+        return fail_usage(NULL, "%s: unknown verb; see envol --help", parser->operands[0]);
+    if (parser->operand_count == 1)
+        return fail_usage(NULL, "key: show, disable, enable, rotate or schedule-deletion?");
+    return fail_usage(NULL, "key %s: unknown verb; see envol --help", parser->operands[1]);
+}
+
+/* ENVOL_CMK counts as --cmk for the verbs that take one and were given none. */
+static void take_environment(const struct verb *verb, struct options *options)
+{
+    const char *uri = getenv("ENVOL_CMK");
+
+    if ((verb->takes & TAKES_CMK) && options->cmk_count == 0 && uri != NULL && *uri != '\0')
+        options->cmks[options->cmk_count++] = uri;
+    options->cmk_is_default = options->cmk_count > 0 && options->cmks[0] == uri;
+}
+
+static int check_operands(const struct verb *verb, const struct parser *parser, int words)
+{
+    const struct options *options = parser->options;
+    int operands = parser->operand_count - words;
+
+    if (operands < 1 || *options->path == '\0')
+        return fail_usage(options, "%.*s is missing; usage: envol %s %s",
+                          (int)strcspn(verb->usage, " "), verb->usage, verb->name, verb->usage);
+    if (operands > verb->operands)
+        return fail_usage(options, "%s: one operand too many; usage: envol %s %s",
+                          parser->operands[words + verb->operands], verb->name, verb->usage);
+    if (options->file != NULL && *options->file == '\0')
+        return fail_usage(options, "the name of FILE is empty");
+    return STATUS_OK;
+}
+
+static int check(const struct verb *verb, const struct parser *parser, int words)
+{
+    const struct options *options = parser->options;
+    unsigned takes = verb->takes | ((verb->takes & TAKES_CMK) != 0 ? TAKES_AUDIT : 0);
+    unsigned surplus = options->given & ~takes;
+    int exit_status;
+
+    if (surplus != 0)
+        return fail_usage(options, "--%s does not apply; usage: envol %s %s",
+                          option_name((int)(surplus & -surplus)), verb->name, verb->usage);
+    exit_status = check_operands(verb, parser, words);
+    if (exit_status == STATUS_OK && verb->needs_cmk && options->cmk_count == 0)
+        return fail_usage(options, "--cmk URI is missing, and ENVOL_CMK is not set");
+    if (exit_status == STATUS_OK && (verb->takes & TAKES_TO))
+        exit_status = options->to != NULL ? uri_check(options, "to", options->to)
+                                          : fail_usage(options, "--to URI is missing");
+    for (size_t i = 0; exit_status == STATUS_OK && i < options->cmk_count; i++)
+        exit_status = uri_check(options, "cmk", options->cmks[i]);
+    return exit_status;
+}
+
+/* The operands behind the verb.  A FILE of "-" is a standard stream, as is none. */
+static void name_operands(const struct parser *parser, int words)
+{
+    struct options *options = parser->options;
+
+    if (parser->operand_count > words)
+        options->path = parser->operands[words];
+    if (parser->operand_count > words + 1 && strcmp(parser->operands[words + 1], "-") != 0)
+        options->file = parser->operands[words + 1];
+}
+
+static void print_version(void)
+{
+    printf("envol %s (AES: %s)\n", envol_version(), envol_kernel_name());
+}
+
+int options_parse(int argc, char **argv, const struct verb *verbs, size_t verb_count,
+                  struct options *options, const struct verb **verb)
+{
+    struct parser parser = {.options = options};
+    const struct verb *found;
+    int words = 0;
+    int exit_status = take_all(&parser, argc, argv);
+
+    *verb = NULL;
+    if (exit_status != STATUS_OK)
+        return exit_status;
+    found = find_verb(&parser, verbs, verb_count, &words);
+    if (parser.version)
+        print_version();
+    else if (parser.help && found != NULL)
+        print_verb_help(found);
+    else if (parser.help)
+        print_help(verbs, verb_count);
+    if (parser.version || parser.help)
+        return STATUS_OK;
+    if (found == NULL)
+        return refuse_verb(&parser);
+    options->verb = found->name;
+    name_operands(&parser, words);
+    take_environment(found, options);
+    exit_status = check(found, &parser, words);
+    if (exit_status == STATUS_OK)
+        *verb = found;
+    return exit_status;
+}
