@@ -32,58 +32,6 @@ enum envol_status engine_fail(struct engine *engine, enum envol_status status, c
     return status;
 }
 
-static void count_call(void *ctx, const struct envol_audit_event *event)
-{
-    struct engine *engine = ctx;
-
-    engine->provider_calls += event->attempts;
-}
-
-static enum envol_status open_provider(struct engine *engine, const char *key_file)
-{
-    enum envol_status status = envol_file_provider_open(key_file, &engine->provider);
-
-    if (status == ENVOL_OK)
-        status = envol_provider_set_audit(engine->provider, count_call, engine);
-    return status;
-}
-
-static enum envol_status open_store(struct engine *engine, const char *path, uint32_t flags)
-{
-    char *keyring = NULL;
-    enum envol_status status = ENVOL_E_NO_MEMORY;
-
-    if (asprintf(&keyring, "%s/keyring", path) >= 0)
-        status = envol_file_store_open(keyring, flags, &engine->store, &engine->error);
-    free(keyring);
-    return status;
-}
-
-static enum envol_status open_volume(struct engine *engine, bool create)
-{
-    const struct envol_header_params params = {
-        .struct_size = sizeof params,
-        .suite = ENVOL_SUITE_AES_256_GCM,
-        .stride_bytes = STRIDE_BYTES,
-    };
-    /* A header that says XTS is not one of ours, whoever wrote it. */
-    const struct envol_pins pins = {
-        .struct_size = sizeof pins,
-        .suites = 1u << ENVOL_SUITE_AES_256_GCM,
-    };
-    const struct envol_volume_options options = {
-        .struct_size = sizeof options,
-        .params = &params,
-        .pins = &pins,
-    };
-    const struct envol_cmk cmk = {engine->provider, NULL}; /* a key file holds one key */
-
-    return create ? envol_volume_create(engine->store, &cmk, 1, &options, &engine->volume,
-                                        &engine->error)
-                  : envol_volume_open(engine->store, &cmk, 1, &options, &engine->volume,
-                                      &engine->error);
-}
-
 static enum envol_status check_geometry(struct engine *engine)
 {
     struct envol_geometry geometry = {.struct_size = sizeof geometry};
@@ -99,10 +47,8 @@ static enum envol_status check_geometry(struct engine *engine)
 /* What lives as long as the engine: the singletons' objects, a lane, two files. */
 static enum envol_status open_parts(struct engine *engine, int flags)
 {
-    enum envol_status status;
+    enum envol_status status = check_geometry(engine);
 
-    engine->keyring = envol_volume_keyring(engine->volume);
-    status = check_geometry(engine);
     if (status == ENVOL_OK)
         status = envol_lane_open(engine->keyring, &engine->lane);
     if (status == ENVOL_OK)
@@ -122,7 +68,8 @@ static enum envol_status open_parts(struct engine *engine, int flags)
 
 static void init(struct engine *engine)
 {
-    *engine = (struct engine){.dir = -1, .values_fd = -1, .journal_fd = -1, .journal_needed = true};
+    *engine = (struct engine){
+        .dir = -1, .values_fd = -1, .journal_fd = -1, .header.fd = -1, .journal_needed = true};
     engine->error = (struct envol_error)ENVOL_ERROR_INIT;
 }
 
@@ -144,16 +91,13 @@ static enum envol_status sync_parent(const struct engine *engine)
 }
 
 /* The catalog comes last: without one, nothing opens. */
-static enum envol_status create_in(struct engine *engine, const char *path, const char *key_file)
+static enum envol_status create_in(struct engine *engine, const char *path,
+                                   const struct key_files *files, bool has_own_header)
 {
     enum envol_status status = open_directory(engine, path);
 
     if (status == ENVOL_OK)
-        status = open_provider(engine, key_file);
-    if (status == ENVOL_OK)
-        status = open_store(engine, path, ENVOL_FILE_CREATE);
-    if (status == ENVOL_OK)
-        status = open_volume(engine, true);
+        status = keys_create(engine, path, files, has_own_header);
     if (status == ENVOL_OK)
         status = open_parts(engine, O_CREAT | O_EXCL);
     if (status == ENVOL_OK)
@@ -163,38 +107,37 @@ static enum envol_status create_in(struct engine *engine, const char *path, cons
 
 static void remove_created(const struct engine *engine, const char *path)
 {
-    static const char *const names[] = {"keyring", "values", "journal", "catalog", "catalog.new"};
+    static const char *const names[] = {"keyring", "header",  "values",
+                                        "journal", "catalog", "catalog.new"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0] && engine->dir >= 0; i++)
         (void)unlinkat(engine->dir, names[i], 0);
     (void)rmdir(path);
 }
 
-enum envol_status engine_create(struct engine *engine, const char *path, const char *key_file)
+enum envol_status engine_create(struct engine *engine, const char *path,
+                                const struct key_files *files, bool has_own_header)
 {
     enum envol_status status;
 
     init(engine);
     if (mkdir(path, 0700) != 0)
         return engine_fail(engine, ENVOL_E_IO, "%s", path);
-    status = create_in(engine, path, key_file);
+    status = create_in(engine, path, files, has_own_header);
     if (status != ENVOL_OK)
         remove_created(engine, path);
     return status;
 }
 
-enum envol_status engine_open(struct engine *engine, const char *path, const char *key_file)
+enum envol_status engine_open(struct engine *engine, const char *path,
+                              const struct key_files *files)
 {
     enum envol_status status;
 
     init(engine);
     status = open_directory(engine, path);
     if (status == ENVOL_OK)
-        status = open_provider(engine, key_file);
-    if (status == ENVOL_OK)
-        status = open_store(engine, path, 0);
-    if (status == ENVOL_OK)
-        status = open_volume(engine, false);
+        status = keys_open(engine, path, files);
     if (status == ENVOL_OK)
         status = open_parts(engine, 0);
     if (status == ENVOL_OK)
@@ -210,7 +153,7 @@ static void close_fd(int fd)
 
 /*
  * Lanes and objects first: they borrow the keyring, and a lane tells it of its last seals, which
- * the volume then adds to the estimate in its header.  An engine that runs for months calls
+ * are then added to the estimate in the header.  An engine that runs for months calls
  * envol_volume_sync now and then, which does that too.
  */
 enum envol_status engine_close(struct engine *engine)
@@ -228,9 +171,7 @@ enum envol_status engine_close(struct engine *engine)
     envol_object_close(engine->values);
     envol_object_close(engine->journal);
     envol_lane_close(engine->lane);
-    status = envol_volume_close(engine->volume);
-    envol_store_close(engine->store);
-    envol_provider_close(engine->provider);
+    status = keys_close(engine);
     close_fd(engine->values_fd);
     close_fd(engine->journal_fd);
     close_fd(engine->dir);

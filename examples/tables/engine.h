@@ -2,7 +2,8 @@
 /*
  * An engine of many small tables, each a file of its own, all under one DEK.
  *
- *     DIR/keyring    a libenvol volume without pages: the wrapped DEK; its lock is the engine's
+ *     DIR/keyring    a libenvol volume without pages: the wrapped DEK; its lock is the engine's;
+ *                    or, in its place, DIR/header, which the engine keeps itself (keys.c)
  *     DIR/catalog    one blob: name and id of every table; replaced as a whole (catalog.c)
  *     DIR/t-ID       a table: pages, each sealed under its number and the table's id (table.c)
  *     DIR/values     long values, each a blob that is bound to its offset; only grows (values.c)
@@ -30,6 +31,7 @@
 #ifndef TABLES_ENGINE_H
 #define TABLES_ENGINE_H
 
+#include "header.h"
 #include "page.h"
 
 enum { CHANGES_MAX = 256, FILE_NAME_BYTES = 2 + 2 * ENVOL_OBJECT_BYTES + 1 };
@@ -61,12 +63,21 @@ struct sweep {
     uint64_t bad;           /* records that do not read */
 };
 
+/* The CMKs of a call, in key files. */
+struct key_files {
+    const char *path[ENVOL_SLOTS_MAX];
+    size_t count;
+};
+
 struct engine {
     int dir, values_fd, journal_fd;
-    struct envol_provider *provider;
-    struct envol_store *store;
+    struct envol_provider *providers[ENVOL_SLOTS_MAX];
+    struct cmks cmks;
+    struct envol_store *store; /* and its volume, or else a header */
     struct envol_volume *volume;
-    const struct envol_keyring *keyring; /* the volume's */
+    bool has_own_header;
+    struct header header;
+    const struct envol_keyring *keyring; /* of either */
     struct envol_lane *lane;             /* of the thread that opened the engine */
     struct envol_object *catalog, *values, *journal;
     struct table **tables; /* sorted by name */
@@ -85,14 +96,30 @@ struct engine {
  * failure too.  After ENVOL_E_IO of a call that writes, nobody knows what is on the disk: close it,
  * and open it again.
  */
-enum envol_status engine_create(struct engine *engine, const char *path, const char *key_file);
-enum envol_status engine_open(struct engine *engine, const char *path, const char *key_file);
+enum envol_status engine_create(struct engine *engine, const char *path,
+                                const struct key_files *files, bool has_own_header);
+enum envol_status engine_open(struct engine *engine, const char *path,
+                              const struct key_files *files);
 /* What was not committed is dropped. */
 enum envol_status engine_close(struct engine *engine);
 
 /* Notes errno and what the failure was about, and returns the status. */
 enum envol_status engine_fail(struct engine *engine, enum envol_status status, const char *format,
                               ...) __attribute__((format(printf, 3, 4)));
+
+/* --- keys.c ---*/
+
+/* A slot for each CMK; any of them opens. */
+enum envol_status keys_create(struct engine *engine, const char *path,
+                              const struct key_files *files, bool has_own_header);
+enum envol_status keys_open(struct engine *engine, const char *path, const struct key_files *files);
+/* A new DEK, unless a rotation is unfinished, and the end of the older ones. */
+enum envol_status keys_rotate(struct engine *engine);
+enum envol_status keys_retire(struct engine *engine);
+/* How many tables were swept, and why that was not the end of it. */
+enum envol_status keys_note_bad(struct engine *engine, uint64_t tables, uint64_t bad);
+/* Objects and lanes are closed by then. */
+enum envol_status keys_close(struct engine *engine);
 
 /* --- catalog.c ---*/
 
@@ -179,7 +206,7 @@ typedef void bad_callback(void *ctx, const struct table *table, uint32_t page_no
                           enum envol_status status);
 
 /* A new DEK, unless a rotation is unfinished; then the sweep goes on, with tables that are behind.
- * One provider call to make the DEK and one to prove it; none to go on. */
+ * For each slot one provider call to wrap the DEK and one to prove it; none to go on. */
 enum envol_status engine_rotate_begin(struct engine *engine);
 /* Visits up to so many pages, and commits.  Between commits of puts: ENVOL_E_STATE if there is
  * something to commit.  What does not read is told of, and stays as it is.  After a failure the

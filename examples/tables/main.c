@@ -3,7 +3,8 @@
  * Thousands of files under one DEK: a small storage engine that does its own I/O (engine.h says
  * how), and a command to use it.
  *
- *     tables create DIR                    a new engine
+ *     tables create DIR                    a new engine; with --own-header it keeps the header
+ *                                          itself, in DIR/header and not in a volume DIR/keyring
  *     tables put DIR TABLE KEY VALUE       a row; the table is made if there is none
  *     tables get DIR TABLE KEY             its value to standard output
  *     tables scan DIR TABLE                all rows: KEY, a tab, VALUE
@@ -18,9 +19,11 @@
  *     tables rotate DIR                    a new DEK, and everything sealed again under it; or goes
  *                                          on where the last one was stopped
  *
- * and with each --cmk file:PATH, a key file (envol keygen makes one).  The keyring in DIR is a
- * volume as any other: `envol info DIR/keyring`, `envol slot`, `envol rewrap` work on it.  A
- * rotation is not one of them: it would end with the keyring's own pages, which are none.
+ * and with each --cmk file:PATH, a key file (envol keygen makes one).  Several of them at create
+ * make a slot each, and any of these opens; a rotation needs them all.  The keyring in DIR is a
+ * volume as any other, and the header has the form of one: `envol info DIR/keyring`, `envol slot`,
+ * `envol rewrap` work on it.  A rotation is not one of them: it would end with the keyring's own
+ * pages, which are none.
  */
 #include "engine.h"
 
@@ -292,7 +295,7 @@ static const struct command commands[] = {
 static int usage(void)
 {
     fprintf(stderr, "usage: tables create|put|get|scan|load|fill|check|rotate DIR "
-                    "[TABLE [KEY [VALUE]]|N] --cmk file:PATH [--rotate]\n");
+                    "[TABLE [KEY [VALUE]]|N] --cmk file:PATH... [--own-header] [--rotate]\n");
     return EXIT_USAGE;
 }
 
@@ -305,33 +308,54 @@ static const struct command *find_command(int count, char **words)
     return NULL;
 }
 
-/* "" if there is none. */
-static const char *parse_options(int argc, char **argv, bool *rotate)
-{
-    static const struct option options[] = {
-        {"cmk", required_argument, NULL, 'c'}, {"rotate", no_argument, NULL, 'r'}, {0}};
-    const char *key_file = "";
-    int option;
+struct options {
+    struct key_files files;
+    bool rotate, own_header;
+};
 
-    *rotate = false;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-        if (option == 'r')
-            *rotate = true;
-        else if (option == 'c' && strncmp(optarg, "file:", 5) == 0)
-            key_file = optarg + 5;
-        else
-            return "";
-    }
-    return key_file;
+static bool add_key_file(struct key_files *files, const char *uri)
+{
+    if (strncmp(uri, "file:", 5) != 0 || uri[5] == '\0' || files->count == ENVOL_SLOTS_MAX)
+        return false;
+    files->path[files->count++] = uri + 5;
+    return true;
 }
 
-static int run(const struct command *command, char **words, const char *key_file, bool rotate)
+static bool parse_options(int argc, char **argv, struct options *given)
+{
+    static const struct option options[] = {{"cmk", required_argument, NULL, 'c'},
+                                            {"rotate", no_argument, NULL, 'r'},
+                                            {"own-header", no_argument, NULL, 'o'},
+                                            {0}};
+    int option;
+
+    *given = (struct options){.rotate = false};
+    while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+        if (option == 'r')
+            given->rotate = true;
+        else if (option == 'o')
+            given->own_header = true;
+        else if (option != 'c' || !add_key_file(&given->files, optarg))
+            return false;
+    }
+    return given->files.count > 0;
+}
+
+/* Each belongs to one verb. */
+static bool fits(const struct options *given, const struct command *command)
+{
+    return (!given->rotate || command->run == run_load) &&
+           (!given->own_header || command->run == run_create);
+}
+
+static int run(const struct command *command, char **words, const struct options *given)
 {
     struct engine engine;
-    struct call call = {.engine = &engine, .words = words + 2, .rotate = rotate};
-    enum envol_status status = command->run == run_create
-                                   ? engine_create(&engine, words[1], key_file)
-                                   : engine_open(&engine, words[1], key_file);
+    struct call call = {.engine = &engine, .words = words + 2, .rotate = given->rotate};
+    enum envol_status status =
+        command->run == run_create
+            ? engine_create(&engine, words[1], &given->files, given->own_header)
+            : engine_open(&engine, words[1], &given->files);
     enum envol_status closed;
 
     if (status == ENVOL_OK)
@@ -353,11 +377,11 @@ static int run(const struct command *command, char **words, const char *key_file
 
 int main(int argc, char **argv)
 {
-    bool rotate;
-    const char *key_file = parse_options(argc, argv, &rotate);
+    struct options given;
+    bool is_sound = parse_options(argc, argv, &given);
     const struct command *command = find_command(argc - optind, argv + optind);
 
-    if (*key_file == '\0' || command == NULL || (rotate && command->run != run_load))
+    if (!is_sound || command == NULL || !fits(&given, command))
         return usage();
-    return run(command, argv + optind, key_file, rotate);
+    return run(command, argv + optind, &given);
 }

@@ -2,12 +2,13 @@
 /*
  * A new DEK for all files, while rows are put.
  *
- *     begin     envol_volume_rotate_begin: from there on, whatever is sealed is of the new epoch
+ *     begin     keys_rotate: from there on, whatever is sealed is of the new epoch
  *     step      some of the older pages and long values are sealed again, by way of the journal
- *     finish    the catalog and the journal follow; then envol_volume_rotate_finish
+ *     finish    the catalog and the journal follow; then keys_retire
  *
- * The keyring is a volume without pages, so its own part of the sweep is nothing, and it would
- * finish at any time: that no record needs the old DEK is the engine's to know.  What page 0 of
+ * Whether the DEK is kept in a volume without pages, whose own part of the sweep is nothing, or in
+ * a header of the engine's own, the old one would go at any time: that no record needs it is the
+ * engine's to know.  What page 0 of
  * each table says is all that it needs for that, and it is durable with the records that it speaks
  * of; a process that was killed leaves nothing else behind.  A table that has a record that does
  * not read stays behind, and with it the old DEK: put back from a copy, the record opens again.
@@ -196,16 +197,8 @@ static void choose_table(struct engine *engine)
 
 enum envol_status engine_rotate_begin(struct engine *engine)
 {
-    const struct envol_cmk cmk = {engine->provider, NULL};
-    struct envol_rotation rotation = {.struct_size = sizeof rotation};
-    enum envol_status status = envol_volume_rotate_status(engine->volume, &rotation);
-
-    if (status != ENVOL_OK)
-        return engine_fail(engine, status, "the keyring");
     engine->sweep = (struct sweep){0};
-    return rotation.state != ENVOL_ROTATION_NONE
-               ? ENVOL_OK
-               : envol_volume_rotate_begin(engine->volume, &cmk, 1, 0, NULL, &engine->error);
+    return keys_rotate(engine);
 }
 
 bool engine_rotate_is_swept(const struct engine *engine)
@@ -249,14 +242,14 @@ enum envol_status engine_rotate_finish(struct engine *engine)
 
     if (!engine_rotate_is_swept(engine) || engine->change_count > 0)
         return engine_fail(engine, ENVOL_E_STATE, "not every table was swept");
-    if (engine->sweep.bad > 0)
-        return engine_fail(engine, ENVOL_E_CORRUPT,
-                           "the older DEK is kept, for what does not read");
+    if (engine->sweep.bad > 0) {
+        status = keys_note_bad(engine, engine->table_count, engine->sweep.bad);
+        return status == ENVOL_OK ? engine_fail(engine, ENVOL_E_CORRUPT,
+                                                "the older DEK is kept, for what does not read")
+                                  : status;
+    }
     status = catalog_save(engine);
     if (status == ENVOL_OK)
         status = journal_clear(engine);
-    if (status == ENVOL_OK) /* of the keyring's own pages, which are none */
-        status = envol_volume_rotate_run(engine->volume, 0, NULL, NULL, NULL, &engine->error);
-    return status == ENVOL_OK ? envol_volume_rotate_finish(engine->volume, 0, &engine->error)
-                              : status;
+    return status == ENVOL_OK ? keys_retire(engine) : status;
 }
