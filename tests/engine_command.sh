@@ -4,9 +4,10 @@
 # shellcheck source=tests/command.sh
 . "$(dirname "$0")/command.sh"
 cmk=file:cmk.key
+more_cmks=() # and words to give others
 
 # done_by_tables VERB...: it succeeds, and says nothing on standard error.
-done_by_tables() { ok tables "$@" --cmk "$cmk"; }
+done_by_tables() { ok tables "$@" --cmk "$cmk" "${more_cmks[@]}"; }
 
 # gives VALUE TABLE KEY: of the engine in d.
 gives() {
@@ -18,7 +19,7 @@ gives() {
 refused_by_tables() {
     local name=$1
     shift
-    run tables "$@" --cmk "$cmk"
+    run tables "$@" --cmk "$cmk" "${more_cmks[@]}"
     if [ "$status" -eq 1 ] && tail -n 1 err | grep -q "^tables: .*($name)\$"; then
         good
     else
@@ -31,7 +32,7 @@ figure() { sed -n "s/.*\b$1=\([0-9]*\).*/\1/p" out; }
 
 # finds_bad TABLE ENVOL_E_NAME: check tells of one bad thing, and of which table.
 finds_bad() {
-    run tables check d --cmk "$cmk"
+    run tables check d --cmk "$cmk" "${more_cmks[@]}"
     if [ "$status" -eq 1 ] && [ "$(figure bad)" = 1 ] && [ "$(wc -l <err)" -eq 2 ] &&
         grep -q "^tables: table $1, .*($2)\$" err; then
         good

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Kills examples/tables while it loads rows, and looks whether it kept its word.
 
-usage: engine_kills.py DIR CMK SEED ROUNDS [TABLES], with `tables` in the PATH.
+usage: engine_kills.py DIR CMK[,CMK]... SEED ROUNDS [TABLES [OPTION of create]...], with `tables` in
+the PATH.
 
 Rows are numbered through all rounds and say their number.  Groups of them are committed together,
 and begin and end with a row of the group's number in tables of their own.  After each kill:
@@ -19,14 +20,16 @@ import sys
 import threading
 import time
 
-directory, cmk, seed, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+directory, seed, rounds = sys.argv[1], int(sys.argv[3]), int(sys.argv[4])
+cmks = [word for cmk in sys.argv[2].split(",") for word in ("--cmk", cmk)]
 rotated_tables = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+create_options = sys.argv[6:]
 chance = random.Random(seed)
 TABLES, KEYS = 5, 40
 
 
 def tables(*words):
-    return subprocess.run(["tables", *words, "--cmk", cmk], check=True, capture_output=True,
+    return subprocess.run(["tables", *words, *cmks], check=True, capture_output=True,
                           text=True).stdout
 
 
@@ -59,7 +62,7 @@ class Round:
     def run(self, seconds):
         """Rows until the time is over, then SIGKILL."""
         options = ["--rotate"] if rotated_tables else []
-        loader = subprocess.Popen(["tables", "load", directory, "--cmk", cmk, *options],
+        loader = subprocess.Popen(["tables", "load", directory, *cmks, *options],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         listener = threading.Thread(target=self.listen, args=(loader.stdout,))
         killer = threading.Timer(seconds, loader.kill)
@@ -80,7 +83,7 @@ class Round:
 
 def kill_rotation(seconds):
     """A process that does nothing else; whether it was killed before its end."""
-    rotation = subprocess.Popen(["tables", "rotate", directory, "--cmk", cmk],
+    rotation = subprocess.Popen(["tables", "rotate", directory, *cmks],
                                 stdout=subprocess.DEVNULL)
     try:
         rotation.wait(seconds)
@@ -104,7 +107,7 @@ def state():
     """(table, key) -> value, of all that the engine has."""
     found = {}
     for table in ["begin", "end"] + [f"t{i}" for i in range(TABLES)]:
-        listing = subprocess.run(["tables", "scan", directory, table, "--cmk", cmk],
+        listing = subprocess.run(["tables", "scan", directory, table, *cmks],
                                  capture_output=True, text=True)
         for line in listing.stdout.splitlines():
             key, value = line.split("\t")
@@ -146,7 +149,7 @@ def end_rotation(unfinished, alone):
 
 
 def main():
-    tables("create", directory)
+    tables("create", directory, *create_options)
     if rotated_tables:
         tables("fill", directory, str(rotated_tables))
         begun = time.monotonic()

@@ -2,29 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # examples/tables changes its DEK: all of its files are sealed again, through its own journal, while
 # rows are put; what does not read keeps the old DEK; and a process that ends anywhere loses nothing.
-# shellcheck source=tests/engine_command.sh
-. "$(dirname "$0")/engine_command.sh"
-tests=$OLDPWD/tests
-
-# rotated EPOCH: check finds everything sound, and of this epoch alone; envol says that there is no other.
-rotated() {
-    done_by_tables check d
-    holds test "$(figure bad) $(figure epoch) $(figure lowest) $(figure swept)" = "0 $1 $1 $1"
-    holds test "$(figure "pages_of_$1")" = "$(figure pages)"
-    holds test "$(figure "values_of_$1")" = "$(figure values)"
-    ok envol info d/keyring --cmk "$cmk" --json
-    holds json out "j['epoch'] == j['lowest_epoch'] == $1 and j['retained_epochs'] == 0"
-}
-
-# kept_by_damage TABLE PAGES: a rotation says what does not read, seals PAGES again, and does not end.
-kept_by_damage() {
-    run tables rotate d --cmk "$cmk"
-    holds test "$status" -eq 1
-    holds test "$(wc -l <err)" -eq 2
-    holds grep -q "^tables: table $1, .*(ENVOL_E_[A-Z]*)\$" err
-    holds grep -q 'older DEK is kept.*(ENVOL_E_CORRUPT)$' err
-    holds test "$(figure resealed_pages) $(figure bad) $(figure lowest)" = "$2 1 $lowest"
-}
+# shellcheck source=tests/engine_rotation.sh
+. "$(dirname "$0")/engine_rotation.sh"
 
 # More pages than a commit takes, long values that are more than one takes, and 300 tables.
 test_all() {
@@ -187,15 +166,6 @@ test_slots() {
     rotated 8
 }
 
-# small_engine: what each of the next two begins with; of a few files of each kind.
-small_engine() {
-    rm -rf d small
-    done_by_tables create d
-    done_by_tables fill d 2
-    done_by_tables put d long key "$(printf '%01000d' 1)"
-    cp -r d small
-}
-
 # What is synced before what: the journal before the pages, all before the old DEK goes.
 test_order() {
     if ! strace -o calls true 2>/dev/null; then
@@ -209,20 +179,6 @@ test_order() {
     cat order
     holds grep -qE "^((pwrite|fdatasync) keyring,)+pwrite journal,fsync journal,((pwrite t-,fsync t-|pwrite values,fsync values),)+pwrite catalog,fsync catalog,ftruncate journal,fsync journal(,(pwrite|fdatasync) keyring)+," \
         order
-}
-
-# after_end_anywhere: everything is there, and the rotation goes on to its end.
-after_end_anywhere() {
-    done_by_tables check d
-    holds test "$(figure bad) $(figure tables) $(figure values)" = '0 3 1'
-    gives "$(printf '%01000d' 1)" long key
-    gives 'this is table-00002' table-00002 about
-    done_by_tables put d table-00001 about 'put meanwhile'
-    done_by_tables rotate d
-    done_by_tables check d
-    holds test "$(figure bad) $(figure lowest)" = "0 $(figure epoch)"
-    gives 'put meanwhile' table-00001 about
-    gives "$(printf '%01000d' 1)" long key
 }
 
 # The journal has all of it when the first record is on its way home: what a machine that stops then
@@ -242,37 +198,8 @@ test_torn() {
     after_end_anywhere
 }
 
-# Each write, sync and renaming of a rotation is the last one, and each fails once.
-test_each_call() {
-    local call n how ends=0
-    if ! strace -o calls true 2>/dev/null; then return; fi # test_order said so
-    small_engine
-    for how in signal=SIGKILL error=EIO; do
-        for call in pwrite64 fsync,fdatasync ftruncate rename,renameat,renameat2; do
-            for n in {1..99}; do
-                rm -rf d
-                cp -r small d
-                # A shell between, which says of what died in its stead.
-                run sh -c '"$@"; exit $?' sh strace -qq -o calls -e trace=$call -e inject=$call:$how:when="$n" \
-                    tables rotate d --cmk "$cmk"
-                grep -qE 'INJECTED|killed by' calls || break
-                ends=$((ends + 1))
-                after_end_anywhere
-            done
-            holds test "$n" -gt 1
-        done
-    done
-    echo "a rotation ended at $ends calls, killed or with EIO"
-    holds test $ends -ge 50
-}
-
-# kill -9 at random moments, with rows put beside the rotation and between its processes.
-test_kills() {
-    local seed=${ENVOL_TEST_SEED:-$RANDOM}
-    echo "ENVOL_TEST_SEED=$seed"
-    if python3 "$tests/engine_kills.py" k "$cmk" "$seed" 45 1000 >out 2>err; then good; else bad kills; fi
-    cat out
-}
+test_each_call() { ends_at_each_call 50; }
+test_kills() { ends_at_random "$cmk" 45; }
 
 ok envol keygen cmk.key
 run_parts all old_copies damage beside slots order torn each_call kills
