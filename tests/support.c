@@ -20,7 +20,7 @@
  */
 __attribute__((constructor)) static void set_timeout(void)
 {
-    setenv("CK_DEFAULT_TIMEOUT", "60", 0);
+    setenv("CK_DEFAULT_TIMEOUT", "240", 0);
 }
 
 static uint64_t seed;
