@@ -67,15 +67,15 @@ static void settle(const struct envol_volume *volume, struct envol_page_io *io,
         memset(io->page, 0, volume->page_bytes);
 }
 
-static enum envol_status read_records(struct envol_volume *volume, struct envol_volume_lane *lane,
-                                      struct envol_page_io *ios, size_t n,
-                                      struct envol_error *error)
+static enum envol_status read_records(struct envol_volume *volume,
+                                      const struct envol_hot_guest *guest,
+                                      struct envol_volume_lane *lane, struct envol_page_io *ios,
+                                      size_t n, struct envol_error *error)
 {
     struct envol_page_op ops[ENVOL_RUN_MAX];
     size_t got;
     enum envol_status status =
-        envol_store_read(volume->store, envol_volume_offset(volume, ios[0].page_no), lane->records,
-                         n * volume->stride_bytes, &got, error);
+        envol_volume_fetch(volume, guest, ios[0].page_no, n, lane->records, &got, error);
 
     for (size_t i = 0; i < n; i++) {
         settle(volume, &ios[i], status);
@@ -85,7 +85,7 @@ static enum envol_status read_records(struct envol_volume *volume, struct envol_
     }
     if (status != ENVOL_OK)
         return status;
-    if (envol_volume_unseal(volume, lane->lane, ops, n) == ENVOL_OK && volume->gcm &&
+    if (envol_volume_unseal(volume, guest, lane->lane, ops, n) == ENVOL_OK && volume->gcm &&
         got == n * volume->stride_bytes)
         return ENVOL_OK;
     for (size_t i = 0; i < n; i++)
@@ -103,9 +103,9 @@ static enum envol_status read_once(struct envol_volume *volume, struct envol_vol
     enum envol_status status = ENVOL_OK;
 
     if (!volume->gcm)
-        status = envol_volume_visit(volume, &guest, ios[0].page_no, n);
+        status = envol_volume_visit_to_read(volume, &guest, ios[0].page_no, n);
     if (status == ENVOL_OK)
-        status = read_records(volume, lane, ios, n, error);
+        status = read_records(volume, &guest, lane, ios, n, error);
     else
         for (size_t i = 0; i < n; i++)
             settle(volume, &ios[i], envol_fail(error, status, NULL));

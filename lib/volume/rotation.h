@@ -83,11 +83,21 @@ enum envol_status envol_sweep_open_object(struct envol_volume *volume);
  * step failed half-way there, and has to be repeated. */
 enum envol_status envol_volume_visit(struct envol_volume *volume, struct envol_hot_guest *guest,
                                      uint64_t first, uint64_t n);
+/* The same to read: a sweep that writes them meanwhile has a copy for envol_volume_fetch. */
+enum envol_status envol_volume_visit_to_read(struct envol_volume *volume,
+                                             struct envol_hot_guest *guest, uint64_t first,
+                                             uint64_t n);
 void envol_volume_depart(struct envol_volume *volume, struct envol_hot_guest *guest);
-/* Seal and unseal consecutive pages under the epoch that each is of.  They are visited. */
+/* Reads the records of n pages that a reader visits; *got bytes were there. */
+enum envol_status envol_volume_fetch(struct envol_volume *volume,
+                                     const struct envol_hot_guest *guest, uint64_t first, size_t n,
+                                     uint8_t *records, size_t *got, struct envol_error *error);
+/* Seals consecutive pages under the epoch that each is of.  They are visited. */
 enum envol_status envol_volume_seal(struct envol_volume *volume, struct envol_lane *lane,
                                     struct envol_page_op *ops, size_t n);
-enum envol_status envol_volume_unseal(struct envol_volume *volume, struct envol_lane *lane,
+/* Unseals what the guest fetched. */
+enum envol_status envol_volume_unseal(struct envol_volume *volume,
+                                      const struct envol_hot_guest *guest, struct envol_lane *lane,
                                       struct envol_page_op *ops, size_t n);
 
 #endif

@@ -11,6 +11,10 @@
  *
  * A crash after the first header leaves a run that is written again from the journal.  Growth is
  * held off meanwhile, as the journal is where it would go.
+ *
+ * Writers of these pages wait until all of that is done.  Readers do not: nothing in a record tells
+ * whether it is a mixture, so from before the journal until the run is done they are given the new
+ * records from memory, and nobody reads the store where it is written.
  */
 #include "base/error.h"
 #include "base/memory.h"
@@ -221,6 +225,7 @@ static enum envol_status move_claimed(struct move *move, bool *begun)
         status = seal_again(move);
     if (status != ENVOL_OK)
         return status;
+    envol_hot_serve(&move->volume->sweep.hot, move->records);
     pthread_mutex_lock(&move->volume->growth);
     status = go_over(move, begun);
     if (status == ENVOL_OK)
@@ -267,7 +272,7 @@ static enum envol_status move_next(struct envol_volume *volume, struct envol_vol
     move.bytes = move.n * volume->stride_bytes;
     if (!get_memory(&move))
         return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
-    envol_hot_claim(&sweep->hot, move.first, move.first + move.n);
+    envol_hot_claim_writes(&sweep->hot, move.first, move.first + move.n);
     /* A replay would bring back these pages as they were under the old DEK. */
     status = envol_area_retire(volume, error);
     if (status == ENVOL_OK)
