@@ -30,6 +30,9 @@ struct watched_store {
     uint64_t bad_offset;
     unsigned slow_ms;
     _Atomic bool has_waited;
+    pthread_cond_t changed;
+    unsigned halt_in[WATCHED_CALLS];
+    bool halted[WATCHED_CALLS];
 };
 
 static enum envol_status enter(struct watched_store *w, enum watched_call call)
@@ -43,6 +46,27 @@ static enum envol_status enter(struct watched_store *w, enum watched_call call)
     pthread_mutex_unlock(&w->lock);
     errno = status == ENVOL_E_IO ? ENOSPC : 0;
     return status;
+}
+
+/* Whether this call is the one that is to stay where it is. */
+static bool is_to_halt(struct watched_store *w, enum watched_call call)
+{
+    bool is_it;
+
+    pthread_mutex_lock(&w->lock);
+    is_it = w->halt_in[call] > 0 && --w->halt_in[call] == 0;
+    pthread_mutex_unlock(&w->lock);
+    return is_it;
+}
+
+static void halt(struct watched_store *w, enum watched_call call)
+{
+    pthread_mutex_lock(&w->lock);
+    w->halted[call] = true;
+    pthread_cond_broadcast(&w->changed);
+    while (w->halted[call])
+        pthread_cond_wait(&w->changed, &w->lock);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void tear(struct watched_store *w, uint64_t offset, uint8_t *buffer, size_t got)
@@ -73,6 +97,8 @@ static enum envol_status watched_read(void *state, uint64_t offset, void *buffer
         status = envol_store_read(w->inner, offset, buffer, bytes, got, NULL);
     if (status == ENVOL_OK)
         tear(w, offset, buffer, *got);
+    if (is_to_halt(w, WATCHED_READ))
+        halt(w, WATCHED_READ);
     return status;
 }
 
@@ -97,13 +123,17 @@ static void hold_rules(struct watched_store *w, uint64_t offset, size_t bytes)
 
 /* Half of it, a while, the rest. */
 static enum envol_status write_slowly(struct watched_store *w, uint64_t offset, const void *buffer,
-                                      size_t bytes)
+                                      size_t bytes, bool halts)
 {
     const struct timespec pause = {.tv_nsec = w->slow_ms * 1000000L};
     enum envol_status status = envol_store_write(w->inner, offset, buffer, bytes / 2, NULL);
 
-    w->has_waited = true;
-    (void)nanosleep(&pause, NULL);
+    if (halts) {
+        halt(w, WATCHED_WRITE);
+    } else {
+        w->has_waited = true;
+        (void)nanosleep(&pause, NULL);
+    }
     if (status == ENVOL_OK)
         status = envol_store_write(w->inner, offset + bytes / 2,
                                    (const uint8_t *)buffer + bytes / 2, bytes - bytes / 2, NULL);
@@ -115,6 +145,7 @@ static enum envol_status watched_write(void *state, uint64_t offset, const void 
 {
     struct watched_store *w = state;
     enum envol_status status = enter(w, WATCHED_WRITE);
+    bool halts = is_to_halt(w, WATCHED_WRITE);
 
     pthread_mutex_lock(&w->lock);
     hold_rules(w, offset, bytes);
@@ -126,8 +157,8 @@ static enum envol_status watched_write(void *state, uint64_t offset, const void 
         errno = ENOSPC;
         return status;
     }
-    if (w->slow_ms > 0 && offset >= ENVOL_HEADER_BYTES)
-        return write_slowly(w, offset, buffer, bytes);
+    if (halts || (w->slow_ms > 0 && offset >= ENVOL_HEADER_BYTES))
+        return write_slowly(w, offset, buffer, bytes, halts);
     return envol_store_write(w->inner, offset, buffer, bytes, NULL);
 }
 
@@ -150,6 +181,8 @@ static enum envol_status watched_sync(void *state)
     struct watched_store *w = state;
     enum envol_status status = enter(w, WATCHED_SYNC);
 
+    if (is_to_halt(w, WATCHED_SYNC))
+        halt(w, WATCHED_SYNC);
     if (status != ENVOL_OK)
         return status;
     pthread_mutex_lock(&w->lock);
@@ -227,6 +260,7 @@ static void watched_close(void *state)
     struct watched_store *w = state;
 
     envol_store_close(w->inner);
+    pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }
@@ -250,6 +284,7 @@ struct watched_store *watched_store_new(struct envol_store **store)
 
     ck_assert_ptr_nonnull(w);
     pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->changed, NULL);
     ck_ok(envol_memory_store_open(&w->inner));
     ck_ok(envol_store_open(&watched_vtable, w, 1, store));
     return w;
@@ -323,4 +358,36 @@ void watched_bad_sector(struct watched_store *watched, uint64_t offset)
 void watched_tear_anew(struct watched_store *watched, bool anew)
 {
     watched->tear_moves = anew;
+}
+
+void watched_halt(struct watched_store *watched, enum watched_call call, unsigned nth)
+{
+    pthread_mutex_lock(&watched->lock);
+    watched->halt_in[call] = nth;
+    pthread_mutex_unlock(&watched->lock);
+}
+
+bool watched_await_halt(struct watched_store *watched, enum watched_call call,
+                        const _Atomic bool *done)
+{
+    const struct timespec pause = {.tv_nsec = 200000};
+
+    for (;;) {
+        bool is_done = *done, is_there;
+        pthread_mutex_lock(&watched->lock);
+        is_there = watched->halted[call];
+        pthread_mutex_unlock(&watched->lock);
+        if (is_there || is_done)
+            return is_there;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+void watched_go_on(struct watched_store *watched, enum watched_call call)
+{
+    pthread_mutex_lock(&watched->lock);
+    watched->halt_in[call] = 0;
+    watched->halted[call] = false;
+    pthread_cond_broadcast(&watched->changed);
+    pthread_mutex_unlock(&watched->lock);
 }

@@ -53,4 +53,14 @@ void watched_slow_writes(struct watched_store *watched, unsigned ms);
 /* Whether one waits, or has waited. */
 bool watched_has_waited(const struct watched_store *watched);
 
+/* The n-th call from now on (1: the next) stays where it is until watched_go_on: a write in its
+ * middle, a read when the bytes were read, and others before they do anything.  A halt is one of a
+ * kind of call. */
+void watched_halt(struct watched_store *watched, enum watched_call call, unsigned nth);
+/* Waits until it is there; false: `done` became true first. */
+bool watched_await_halt(struct watched_store *watched, enum watched_call call,
+                        const _Atomic bool *done);
+/* Lets it go on, or forgets the halt if none came. */
+void watched_go_on(struct watched_store *watched, enum watched_call call);
+
 #endif
