@@ -59,6 +59,9 @@ static const struct budget budgets[] = {
     {"rotate-xts", 16384, {"raw-copy-xts"}, 0, 0.5},
     {"read-beside-rotate-gcm", 16384, {"read-alone-gcm"}, 0, 0.5},
     {"read-beside-rotate-xts", 16384, {"read-alone-xts"}, 0, 0.5},
+    /* the same of reads beside the rotation of another volume: what locks cost, and no processor */
+    {"read-beside-rotate-gcm", 16384, {"read-beside-other-gcm"}, 0, 0.75},
+    {"read-beside-rotate-xts", 16384, {"read-beside-other-xts"}, 0, 0.75},
     /* two threads on two physical cores */
     {"threads2-gcm", WORST, {"threads1-gcm"}, 0, 1.9},
     {"threads2-xts", WORST, {"threads1-xts"}, 0, 1.9},

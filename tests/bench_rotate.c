@@ -5,6 +5,12 @@
  * among them.  Rows read-beside-rotate-SUITE: reads of single pages anywhere while another thread
  * rotates without an end, beside read-alone-SUITE.  All by the clock on the wall, as they wait for
  * the disk or for each other.  A turn is one sweep, or READS_NS of reads, whatever its slice.
+ *
+ * The begin and the end of a rotation hold reads up for some syncs of the header, whatever the size
+ * of the volume: in one of BENCH_FILE_BYTES they are a third of a GCM rotation.  The rows with
+ * reads have a larger one, so that they tell of sweeps.  Where processors are scarce, two threads
+ * also take them from one another, locks or no locks: rows read-beside-other-SUITE are the same
+ * reads while another volume is rotated, and say how much of it that is.
  */
 #include "bench_volume.h"
 
@@ -15,7 +21,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define READS_NS 20e6
+#define READS_NS    20e6
+#define READS_BYTES (32u << 20) /* of the volume */
 /* The default.  Rows of other sizes would tell of syncs again, and take a minute more. */
 #define STRIDE_BYTES 16384u
 #define CALLS_MAX    16384u
@@ -79,14 +86,18 @@ int ftruncate(int fd, off_t bytes)
 
 /* --- Rotating --- */
 
+/* What goes on beside the reads. */
+enum beside { NOTHING, ROTATION, OTHER_ROTATION };
+
 struct subject {
     struct bench_verb verb;
     enum envol_suite suite;
-    bool rotates; /* read-*: beside the reads */
+    enum beside beside;
 };
 
 struct work {
-    struct bench_volume volume;
+    struct bench_volume volume, other;
+    struct bench_volume *rotated;
     struct bench_row *row;
     struct calls *calls; /* raw */
     uint8_t *buffer;
@@ -98,17 +109,18 @@ struct work {
 
 static void begin(struct work *w)
 {
-    bench_ok(w->row, envol_volume_rotate_begin(w->volume.volume, &w->volume.cmk, 1, 0, NULL, NULL));
+    bench_ok(w->row,
+             envol_volume_rotate_begin(w->rotated->volume, &w->rotated->cmk, 1, 0, NULL, NULL));
 }
 
 static void sweep(struct work *w)
 {
-    bench_ok(w->row, envol_volume_rotate_run(w->volume.volume, 0, NULL, NULL, NULL, NULL));
+    bench_ok(w->row, envol_volume_rotate_run(w->rotated->volume, 0, NULL, NULL, NULL, NULL));
 }
 
 static void finish(struct work *w)
 {
-    bench_ok(w->row, envol_volume_rotate_finish(w->volume.volume, 0, NULL));
+    bench_ok(w->row, envol_volume_rotate_finish(w->rotated->volume, 0, NULL));
 }
 
 static const char *setup(struct bench_row *row)
@@ -124,10 +136,39 @@ static const char *setup(struct bench_row *row)
         free(w);
         return why;
     }
+    w->rotated = &w->volume;
     w->row = row;
     w->fd = -1;
     w->buffer = bench_alloc(BATCH_MAX);
     row->state = w;
+    return NULL;
+}
+
+static void grow(struct work *w, struct bench_volume *v)
+{
+    bench_fill(w->buffer, w->row->page_bytes);
+    for (; v->pages < READS_BYTES / w->row->page_bytes; v->pages++)
+        bench_ok(w->row, envol_page_write(v->volume, v->pages, w->buffer));
+    bench_ok(w->row, envol_volume_sync(v->volume));
+}
+
+static const char *setup_reads(struct bench_row *row)
+{
+    const struct subject *subject = row->subject;
+    char name[BENCH_NAME_BYTES + 32];
+    const char *why = setup(row);
+    struct work *w = row->state;
+
+    if (why != NULL)
+        return why;
+    grow(w, &w->volume);
+    if (subject->beside != OTHER_ROTATION)
+        return NULL;
+    snprintf(name, sizeof(name), "%s-%u-rotated", row->name, row->page_bytes);
+    if (bench_volume_create(row, subject->suite, name, 0, &w->other) != NULL)
+        bench_die("%s: no other volume", row->name);
+    grow(w, &w->other);
+    w->rotated = &w->other;
     return NULL;
 }
 
@@ -136,6 +177,7 @@ static void teardown(struct bench_row *row)
     struct work *w = row->state;
 
     bench_volume_close(&w->volume);
+    bench_volume_close(&w->other);
     if (w->fd >= 0)
         close(w->fd);
     free(w->calls);
@@ -223,13 +265,13 @@ static void *rotate_on(void *argument)
     struct envol_rotation rotation = {.struct_size = sizeof(rotation)};
 
     while (!atomic_load(&w->stop)) {
-        bench_ok(w->row, envol_volume_rotate_status(w->volume.volume, &rotation));
+        bench_ok(w->row, envol_volume_rotate_status(w->rotated->volume, &rotation));
         if (rotation.state == ENVOL_ROTATION_NONE)
             begin(w);
         else if (rotation.state == ENVOL_ROTATION_SWEPT)
             finish(w);
         else
-            bench_ok(w->row, envol_volume_rotate_step(w->volume.volume, 0, NULL, NULL));
+            bench_ok(w->row, envol_volume_rotate_step(w->rotated->volume, 0, NULL, NULL));
         atomic_fetch_add(&w->sweeps, 1);
     }
     return NULL;
@@ -258,7 +300,7 @@ static double timed_reads(struct bench_row *row, size_t steps)
     double ns;
 
     w->row = row;
-    if (!((const struct subject *)row->subject)->rotates)
+    if (((const struct subject *)row->subject)->beside == NOTHING)
         return read_for_a_while(w, steps);
     atomic_store(&w->stop, false);
     atomic_store(&w->sweeps, 0);
@@ -272,7 +314,7 @@ static double timed_reads(struct bench_row *row, size_t steps)
     return ns;
 }
 
-#define ROTATE(row_name, row_suite, row_setup, row_timed, row_rotates)                             \
+#define ROTATE(row_name, row_suite, row_setup, row_timed, row_beside)                              \
     {                                                                                              \
         {.name = row_name,                                                                         \
          .clock = BENCH_WALL,                                                                      \
@@ -280,20 +322,26 @@ static double timed_reads(struct bench_row *row, size_t steps)
          .setup = row_setup,                                                                       \
          .timed = row_timed,                                                                       \
          .teardown = teardown},                                                                    \
-            row_suite, row_rotates                                                                 \
+            row_suite, row_beside                                                                  \
     }
 
 void bench_rotate_rows(void)
 {
     static const struct subject subjects[] = {
-        ROTATE("raw-copy-gcm", ENVOL_SUITE_AES_256_GCM, setup_raw, timed_raw, false),
-        ROTATE("rotate-gcm", ENVOL_SUITE_AES_256_GCM, setup, timed_sweep, true),
-        ROTATE("raw-copy-xts", ENVOL_SUITE_AES_256_XTS, setup_raw, timed_raw, false),
-        ROTATE("rotate-xts", ENVOL_SUITE_AES_256_XTS, setup, timed_sweep, true),
-        ROTATE("read-alone-gcm", ENVOL_SUITE_AES_256_GCM, setup, timed_reads, false),
-        ROTATE("read-beside-rotate-gcm", ENVOL_SUITE_AES_256_GCM, setup, timed_reads, true),
-        ROTATE("read-alone-xts", ENVOL_SUITE_AES_256_XTS, setup, timed_reads, false),
-        ROTATE("read-beside-rotate-xts", ENVOL_SUITE_AES_256_XTS, setup, timed_reads, true),
+        ROTATE("raw-copy-gcm", ENVOL_SUITE_AES_256_GCM, setup_raw, timed_raw, NOTHING),
+        ROTATE("rotate-gcm", ENVOL_SUITE_AES_256_GCM, setup, timed_sweep, NOTHING),
+        ROTATE("raw-copy-xts", ENVOL_SUITE_AES_256_XTS, setup_raw, timed_raw, NOTHING),
+        ROTATE("rotate-xts", ENVOL_SUITE_AES_256_XTS, setup, timed_sweep, NOTHING),
+        ROTATE("read-alone-gcm", ENVOL_SUITE_AES_256_GCM, setup_reads, timed_reads, NOTHING),
+        ROTATE("read-beside-rotate-gcm", ENVOL_SUITE_AES_256_GCM, setup_reads, timed_reads,
+               ROTATION),
+        ROTATE("read-beside-other-gcm", ENVOL_SUITE_AES_256_GCM, setup_reads, timed_reads,
+               OTHER_ROTATION),
+        ROTATE("read-alone-xts", ENVOL_SUITE_AES_256_XTS, setup_reads, timed_reads, NOTHING),
+        ROTATE("read-beside-rotate-xts", ENVOL_SUITE_AES_256_XTS, setup_reads, timed_reads,
+               ROTATION),
+        ROTATE("read-beside-other-xts", ENVOL_SUITE_AES_256_XTS, setup_reads, timed_reads,
+               OTHER_ROTATION),
     };
 
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)

@@ -51,7 +51,7 @@ check "$(cat "$work/wrong")" [ ! -s "$work/wrong" ]
 for name in memcpy {seal,unseal}-gcm{,-batch16} {read,write}{1,16}-gcm raw-{read,write}{1,16}; do
     check "$name is missing" has "$name" 4
 done
-for name in getrandom open {raw-copy,rotate,read-alone,read-beside-rotate}-gcm; do
+for name in getrandom open {raw-copy,rotate,read-alone,read-beside-{rotate,other}}-gcm; do
     check "$name is missing" has "$name" 1
 done
 # Kernels that this machine ought to have, by what the system says of it.
@@ -81,7 +81,7 @@ if flagged aes pclmulqdq sse4_1; then
 fi
 # A build without libcrypto may have no XTS.
 if [ ${#kernels[@]} -gt 0 ]; then
-    for name in {raw-copy,rotate,read-alone,read-beside-rotate}-xts; do
+    for name in {raw-copy,rotate,read-alone,read-beside-{rotate,other}}-xts; do
         check "$name is missing" has "$name" 1
     done
     for name in {seal,unseal}-xts{,-batch16} {read,write}{1,16}-xts; do
