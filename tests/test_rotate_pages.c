@@ -211,6 +211,39 @@ START_TEST(the_ledger)
 }
 END_TEST
 
+/* --- No pages --- */
+
+/* Nothing is to be visited: what is written from the begin on is of the new DEK. */
+START_TEST(no_pages)
+{
+    struct slot_fixture s;
+
+    if (!slot_fixture_begin(&s, _i % 2 == 1, NULL))
+        return;
+    ck_ok(envol_volume_truncate(s.f.volume, 0, &s.f.error));
+    ck_assert_int_eq(rotate_begin(&s), ENVOL_OK);
+    ck_assert_int_eq(rotate_status(&s).state, ENVOL_ROTATION_SWEPT);
+    for (uint64_t i = 0; i < SLOT_PAGES; i++)
+        volume_page_put(&s.f, i, 1);
+    rotate_expect_all(&s);
+    if (_i / 2 == 1) {
+        ck_ok(envol_volume_sync(s.f.volume));
+        volume_fixture_kill(&s.f);
+        volume_fixture_open(&s.f, 0, ENVOL_OK);
+        rotate_expect_all(&s);
+    }
+    ck_assert_int_eq(rotate_finish(&s, 0), ENVOL_OK);
+    rotate_expect_all(&s);
+    for (uint64_t i = 0; i < SLOT_PAGES; i++)
+        volume_page_put(&s.f, i, 1);
+    rotate_expect_all(&s);
+    volume_fixture_reopen(&s.f);
+    rotate_expect_all(&s);
+    ck_assert_uint_eq(rotate_ledger(&s)->epoch_count, 1);
+    slot_fixture_end(&s);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("rotate pages");
@@ -223,6 +256,7 @@ static Suite *suite(void)
     tcase_add_loop_test(pages, a_bad_sector, 0, 2);
     tcase_add_test(pages, the_table_is_full);
     tcase_add_loop_test(pages, the_ledger, 0, 2);
+    tcase_add_loop_test(pages, no_pages, 0, 4);
     suite_add_tcase(s, pages);
     return s;
 }

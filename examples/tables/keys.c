@@ -99,11 +99,7 @@ static enum envol_status begin_in_volume(struct engine *engine)
 /* First the sweep of the volume's own pages, which are none. */
 static enum envol_status retire_in_volume(struct engine *engine)
 {
-    enum envol_status status =
-        envol_volume_rotate_run(engine->volume, 0, NULL, NULL, NULL, &engine->error);
-
-    return status == ENVOL_OK ? envol_volume_rotate_finish(engine->volume, 0, &engine->error)
-                              : status;
+    return envol_volume_rotate_finish(engine->volume, 0, &engine->error);
 }
 
 /* --- A header of the engine's own ---*/

@@ -132,6 +132,9 @@ static enum envol_status make_next(struct envol_volume *volume, struct envol_rot
     memcpy((*next)->slots, from->slots, sizeof(from->slots));
     (*next)->slot_count = from->slot_count;
     from->slot_count = 0;
+    /* Pages to come are of the new epoch. */
+    if (volume->gcm && atomic_load(&volume->pages) == 0)
+        return envol_header_set_sweep(*next, ENVOL_SWEEP_DONE, 0, ENVOL_NO_PAGE);
     if (volume->gcm)
         return ENVOL_OK;
     (*next)->rotation.kind = ENVOL_ROTATION_PAGES;

@@ -23,8 +23,9 @@ enum envol_status envol_sweep_open_object(struct envol_volume *volume)
     return envol_object_open(volume->keyring, own_pages, &volume->sweep.swept);
 }
 
-/* Under XTS pages that were not visited are under the epoch that is being left. */
-static enum envol_status open_objects(struct envol_volume *volume)
+/* Under XTS pages that were not visited, from next on, are under the epoch that is being left.  In
+ * a volume without pages none is, and those to come are of the new one. */
+static enum envol_status open_objects(struct envol_volume *volume, uint64_t next)
 {
     const struct envol_rotation_record *record = &volume->header->rotation;
     struct envol_object *object = volume->object;
@@ -42,7 +43,7 @@ static enum envol_status open_objects(struct envol_volume *volume)
     if (!envol_rotation_is_xts(volume)) {
         envol_object_close(volume->sweep.swept);
         volume->sweep.swept = NULL;
-    } else if (record->next_page > 0) {
+    } else if (next > 0) {
         return envol_sweep_open_object(volume);
     }
     return ENVOL_OK;
@@ -67,7 +68,7 @@ enum envol_status envol_rotation_measure(struct envol_volume *volume, struct env
     atomic_store(&sweep->bad, record->bad_pages);
     atomic_store(&sweep->first_bad, record->bad_pages > 0 ? record->first_bad : ENVOL_NO_PAGE);
     if (!volume->gcm)
-        status = open_objects(volume);
+        status = open_objects(volume, next);
     return status == ENVOL_OK ? status : envol_fail(error, status, NULL);
 }
 
