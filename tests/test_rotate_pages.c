@@ -211,7 +211,83 @@ START_TEST(the_ledger)
 }
 END_TEST
 
-/* --- No pages --- */
+/* --- Records that are not the volume's --- */
+
+static void blob(struct slot_fixture *s, bool seal, uint8_t *sealed, enum envol_status expected)
+{
+    static const uint8_t id[ENVOL_OBJECT_BYTES] = {0x0b};
+    uint8_t plain[24] = "sealed before the begin";
+    struct envol_object *object;
+    enum envol_status status;
+
+    ck_ok(envol_object_open(envol_volume_keyring(s->f.volume), id, &object));
+    if (seal)
+        status = ck_note(envol_blob_seal(object, NULL, NULL, 0, plain, sizeof(plain), sealed));
+    else
+        status = ck_note(envol_blob_unseal(object, NULL, NULL, 0, sealed,
+                                           sizeof(plain) + ENVOL_TRAILER_BYTES, plain));
+    ck_assert_int_eq(status, expected);
+    envol_object_close(object);
+}
+
+/* With pages and without. */
+START_TEST(older_deks_are_kept)
+{
+    struct slot_fixture s;
+    uint8_t sealed[24 + ENVOL_TRAILER_BYTES];
+
+    if (!slot_fixture_begin(&s, _i % 2 == 1, NULL))
+        return;
+    if (_i / 2 == 1)
+        ck_ok(envol_volume_truncate(s.f.volume, 0, &s.f.error));
+    blob(&s, true, sealed, ENVOL_OK);
+    for (unsigned kept = 1; kept <= 2; kept++) {
+        ck_assert_int_eq(rotate_begin(&s), ENVOL_OK);
+        ck_assert_int_eq(rotate_run(&s), ENVOL_OK);
+        ck_assert_int_eq(rotate_finish(&s, ENVOL_ROTATE_KEEP_OLD | ENVOL_ROTATE_ABANDON_BAD),
+                         ENVOL_E_ARGUMENT);
+        ck_assert_int_eq(rotate_status(&s).state, ENVOL_ROTATION_SWEPT);
+        ck_assert_int_eq(rotate_finish(&s, ENVOL_ROTATE_KEEP_OLD), ENVOL_OK);
+        ck_assert_int_eq(rotate_status(&s).state, ENVOL_ROTATION_NONE);
+        blob(&s, false, sealed, ENVOL_OK);
+        volume_fixture_reopen(&s.f);
+        blob(&s, false, sealed, ENVOL_OK);
+        ck_assert_int_eq(rotate_finish(&s, 0), ENVOL_E_STATE);
+        ck_assert_int_eq(rotate_finish(&s, ENVOL_ROTATE_KEEP_OLD), ENVOL_E_STATE);
+        ck_assert_uint_eq(volume_info_of(&s.f).header.retained_epochs, kept);
+        ck_assert_uint_eq(volume_info_of(&s.f).header.lowest_epoch, 1);
+        ck_assert_int_eq(rotate_ledger(&s)->epochs[kept].may_retire, 1);
+        if (_i / 2 == 0)
+            rotate_expect_all(&s);
+    }
+    ck_assert_int_eq(rotate_finish(&s, ENVOL_ROTATE_ABANDON_BAD), ENVOL_OK);
+    ck_assert_uint_eq(volume_info_of(&s.f).header.retained_epochs, 0);
+    blob(&s, false, sealed, ENVOL_E_CORRUPT);
+    if (_i / 2 == 0)
+        rotate_expect_all(&s);
+    slot_fixture_end(&s);
+}
+END_TEST
+
+/* The finish of the next rotation gives up what an earlier one kept. */
+START_TEST(the_next_gives_them_up)
+{
+    struct slot_fixture s;
+
+    if (!slot_fixture_begin(&s, _i == 1, NULL))
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(rotate_begin(&s), ENVOL_OK);
+        ck_assert_int_eq(rotate_finish(&s, ENVOL_ROTATE_KEEP_OLD), ENVOL_E_STATE);
+        ck_assert_int_eq(rotate_run(&s), ENVOL_OK);
+        ck_assert_int_eq(rotate_finish(&s, i == 0 ? ENVOL_ROTATE_KEEP_OLD : 0), ENVOL_OK);
+    }
+    ck_assert_uint_eq(rotate_ledger(&s)->epoch_count, 1);
+    volume_fixture_reopen(&s.f);
+    rotate_expect_all(&s);
+    slot_fixture_end(&s);
+}
+END_TEST
 
 /* Nothing is to be visited: what is written from the begin on is of the new DEK. */
 START_TEST(no_pages)
@@ -256,6 +332,8 @@ static Suite *suite(void)
     tcase_add_loop_test(pages, a_bad_sector, 0, 2);
     tcase_add_test(pages, the_table_is_full);
     tcase_add_loop_test(pages, the_ledger, 0, 2);
+    tcase_add_loop_test(pages, older_deks_are_kept, 0, 4);
+    tcase_add_loop_test(pages, the_next_gives_them_up, 0, 2);
     tcase_add_loop_test(pages, no_pages, 0, 4);
     suite_add_tcase(s, pages);
     return s;

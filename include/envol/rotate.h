@@ -23,6 +23,7 @@ extern "C" {
 /* Flags of envol_volume_rotate_begin and envol_volume_rotate_finish. */
 #define ENVOL_ROTATE_DROP_SLOTS  1u /* begin: slots that cannot be wrapped for are given up */
 #define ENVOL_ROTATE_ABANDON_BAD 2u /* finish: although pages that do not read need the old DEK */
+#define ENVOL_ROTATE_KEEP_OLD    4u /* finish: records outside of the volume need the old DEK */
 
 enum envol_rotation_state {
     ENVOL_ROTATION_NONE = 0,
@@ -103,8 +104,14 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_rotate_resume(struct en
  * afterwards, and nothing under them opens.  If some did not, the older DEKs stay in the header, so
  * that such a page can be repaired (from a backup, say); with ENVOL_ROTATE_ABANDON_BAD they go all
  * the same.  With that flag it also gives up DEKs that an earlier finish kept.
- * ENVOL_E_STATE (pages are left; no rotation, and no such DEK with the flag), ENVOL_E_ARGUMENT,
- * ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, those of envol_volume_sync.
+ * With ENVOL_ROTATE_KEEP_OLD the older DEKs stay although all pages read: for an engine that has
+ * objects, blobs or files of its own under them.  It gives them up later with
+ * ENVOL_ROTATE_ABANDON_BAD, when the ledger has no bad page; so does the finish of a later rotation
+ * without KEEP_OLD.  A header holds 4 of them.
+ * A volume without pages can be finished right after the begin.
+ * ENVOL_E_STATE (pages are left; no rotation, and with ABANDON_BAD no such DEK either),
+ * ENVOL_E_ARGUMENT (both flags), ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, those of
+ * envol_volume_sync.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_volume_rotate_finish(struct envol_volume *volume, uint32_t flags, struct envol_error *error);
@@ -116,13 +123,19 @@ envol_volume_rotate_status(struct envol_volume *volume, struct envol_rotation *r
 
 /* --- What still needs which key --- */
 
-/* A DEK of the volume's header. */
+/*
+ * A DEK of the volume's header.  may_retire speaks of the volume's own pages alone.  Whoever seals
+ * objects, blobs or files under its keyring has to know that none of them is of that epoch any
+ * more: in a volume without pages, where nothing else is, it is 1 after each finish that kept the
+ * DEK.
+ */
 struct envol_ledger_epoch {
     uint32_t epoch;
     int retained;   /* 0: the current one */
     uint64_t pages; /* that only it opens, holes not among them */
     uint64_t holes; /* unwritten pages sealed under it */
-    int may_retire; /* 1: no page and no unfinished rotation needs it, and every page reads */
+    int may_retire; /* 1: no page of the volume's and no unfinished rotation needs it, and every
+                     * page reads */
 };
 
 /* A slot, and so a CMK. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The end of a rotation: the older DEKs go, or stay for pages that do not read. */
+/* The end of a rotation: the older DEKs go, or stay for pages that do not read, or for records that
+ * are not the volume's. */
 #include "base/error.h"
 #include "base/memory.h"
 #include "page/revoke.h"
@@ -90,7 +91,8 @@ static enum envol_status finish(struct envol_volume *volume, uint32_t flags,
                                 struct envol_error *error)
 {
     const struct before before = remember(volume->header);
-    bool keep = atomic_load(&volume->sweep.bad) > 0 && (flags & ENVOL_ROTATE_ABANDON_BAD) == 0;
+    bool keep = (flags & ENVOL_ROTATE_KEEP_OLD) != 0 ||
+                (atomic_load(&volume->sweep.bad) > 0 && (flags & ENVOL_ROTATE_ABANDON_BAD) == 0);
     uint64_t pages = atomic_load(&volume->pages);
     enum envol_status status = envol_volume_flush(volume, error);
 
@@ -113,8 +115,10 @@ enum envol_status envol_volume_rotate_finish(struct envol_volume *volume, uint32
 {
     enum envol_status status;
 
-    if (volume == NULL || (flags & ~ENVOL_ROTATE_ABANDON_BAD) != 0)
-        return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
+    if (volume == NULL ||
+        (flags != 0 && flags != ENVOL_ROTATE_ABANDON_BAD && flags != ENVOL_ROTATE_KEEP_OLD))
+        return envol_fail(error, ENVOL_E_ARGUMENT,
+                          "a NULL volume, or flags that finish does not know or take together");
     status = envol_rotation_lock(volume, error);
     if (status != ENVOL_OK)
         return status;
