@@ -9,6 +9,7 @@
 #include <envol/audit.h>
 #include <envol/header.h>
 #include <envol/lease.h>
+#include <envol/log.h>
 #include <envol/memory.h>
 #include <envol/page.h>
 #include <envol/passphrase.h>

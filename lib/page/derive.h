@@ -12,6 +12,7 @@
 #define ENVOL_PURPOSE_HEADER_MAC "hdr-mac\0"
 #define ENVOL_PURPOSE_OLD_DEK    "old-dek\0"
 #define ENVOL_PURPOSE_JOURNAL    "journal\0"
+#define ENVOL_PURPOSE_LOG_ROOT   "log-root"
 
 struct envol_derivation {
     const char *purpose;

@@ -18,13 +18,15 @@
 /* What GCM keys are for; an index. */
 enum envol_gcm_use { ENVOL_USE_PAGE = 0, ENVOL_USE_BLOB = 1 };
 
-/* Arena memory of a lane or an object, which is wiped with its keyring's keys (page/revoke.h). */
+/* Arena memory of a lane, an object or a log run, wiped with its keyring's keys (page/revoke.h). */
 struct envol_tenant {
     _Atomic uint64_t inside; /* who holds keys: written at each call of its lane's */
     struct envol_tenant *next;
-    struct envol_tenant **link;  /* what points here */
-    struct envol_object *object; /* whose keys these are; NULL: a lane's, which derives them anew */
-    uint8_t *keys;               /* NULL: not in the list */
+    struct envol_tenant **link; /* what points here */
+    /* Derives them anew from the keyring's, or wipes them; NULL: a lane's, which does it later. */
+    void (*fill)(void *owner);
+    void *owner;   /* whose keys these are */
+    uint8_t *keys; /* NULL: not in the list */
     size_t key_bytes;
 };
 
@@ -108,10 +110,6 @@ struct envol_object {
     uint8_t *xts_raw;           /* XTS: K1 and K2 of its epoch's first segment, in the arena */
     struct envol_tenant tenant; /* of xts_raw */
 };
-
-/* Derives xts_raw anew from the keyring's keys; wipes it if the object's epoch is not among them.
- */
-void envol_object_fill(struct envol_object *object);
 
 /* Raw XTS keys of any epoch and segment of an object.  For an epoch that is not in the ring
  * ENVOL_E_STALE, if it is the object's own, or ENVOL_E_CORRUPT. */

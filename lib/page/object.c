@@ -39,8 +39,10 @@ enum envol_status envol_object_xts_raw(const struct envol_object *object, uint32
     return ENVOL_OK;
 }
 
-void envol_object_fill(struct envol_object *object)
+/* From the keyring's keys; wiped if the object's epoch is not among them. */
+static void fill(void *owner)
 {
+    struct envol_object *object = owner;
     const struct envol_epoch_keys *keys = envol_keyring_find(object->keyring, object->epoch);
 
     if (keys == NULL)
@@ -66,9 +68,9 @@ static enum envol_status keep_xts_raw(struct envol_object *object, uint32_t epoc
     if (envol_keyring_find(object->keyring, object->epoch) == NULL)
         status = ENVOL_E_STALE;
     if (status == ENVOL_OK) {
-        envol_object_fill(object);
-        object->tenant =
-            (struct envol_tenant){.object = object, .keys = memory, .key_bytes = XTS_RAW_BYTES};
+        fill(object);
+        object->tenant = (struct envol_tenant){
+            .fill = fill, .owner = object, .keys = memory, .key_bytes = XTS_RAW_BYTES};
         envol_tenant_add(object->keyring, &object->tenant);
     }
     envol_keyring_release(object->keyring, NULL);

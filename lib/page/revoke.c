@@ -22,8 +22,8 @@
 /* In `valid` while keys are exchanged, with the number of the process whose threads do it. */
 #define EXCHANGE (UINT64_C(1) << 63)
 
-/* Protects the tenants of all keyrings.  Taken when lanes and objects come and go, and held over
- * fork, so that a child finds whole lists. */
+/* Protects the tenants of all keyrings.  Taken when lanes, objects and runs come and go, and held
+ * over fork, so that a child finds whole lists. */
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 static bool fork_is_guarded;
 
@@ -262,8 +262,8 @@ static enum envol_status bring_back(struct envol_keyring *keyring, const struct 
     }
     for (struct envol_tenant *tenant = keyring->revocation.tenants;
          status == ENVOL_OK && tenant != NULL; tenant = tenant->next)
-        if (tenant->object != NULL)
-            envol_object_fill(tenant->object);
+        if (tenant->fill != NULL)
+            tenant->fill(tenant->owner);
     return status;
 }
 
@@ -335,10 +335,10 @@ static void exchange(struct envol_keyring *keyring, struct envol_keyring *from)
 
     swap_keys(keyring, from);
     for (; tenant != NULL; tenant = tenant->next)
-        if (tenant->object == NULL)
+        if (tenant->fill == NULL)
             envol_wipe(tenant->keys, tenant->key_bytes);
         else
-            envol_object_fill(tenant->object);
+            tenant->fill(tenant->owner);
     (void)atomic_fetch_add(&keyring->revocation.fills, 1);
 }
 

@@ -35,7 +35,7 @@ void envol_keyring_release(const struct envol_keyring *keyring, struct envol_ten
 /* What hold would say, for those who can stop early. */
 enum envol_status envol_keyring_check(const struct envol_keyring *keyring);
 
-/* Arena memory of a lane or object, to be wiped with the keyring's keys.  Takes a lock. */
+/* Arena memory of a lane, object or run, to be wiped with the keyring's keys.  Takes a lock. */
 void envol_tenant_add(const struct envol_keyring *keyring, struct envol_tenant *tenant);
 void envol_tenant_remove(struct envol_tenant *tenant);
 
