@@ -96,7 +96,6 @@ static enum envol_status begin_in_volume(struct engine *engine)
                : status;
 }
 
-/* First the sweep of the volume's own pages, which are none. */
 static enum envol_status retire_in_volume(struct engine *engine)
 {
     return envol_volume_rotate_finish(engine->volume, 0, &engine->error);

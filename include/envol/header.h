@@ -93,6 +93,8 @@ struct envol_header_info {
     uint64_t rotation_bad_pages;  /* were not sealed anew: they did not authenticate */
     uint64_t rotation_first_bad;  /* the first of them, if there are any */
     int atomic_pages;
+    uint32_t log_seal;         /* ENVOL_LOG_SEAL_...: more of it by envol_header_log_seal */
+    uint32_t log_lowest_epoch; /* that segments of the log need; 0: there is no log */
 };
 
 /* A slot: one provider's wrapping of the DEK.  Pointers live as long as the header is not changed.
@@ -204,6 +206,37 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_header_remove_slot(struct envo
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_header_set_pages(struct envol_header *header, uint64_t high_water, int clean, uint64_t seals);
 
+/* Kinds of a log seal. */
+#define ENVOL_LOG_SEAL_NONE   0u /* the volume has no log */
+#define ENVOL_LOG_SEAL_OPEN   1u /* a writer has it open, or did not close it: look for its end */
+#define ENVOL_LOG_SEAL_SEALED 2u /* it ends exactly where this says */
+
+/* What a header says of the volume's transaction log (envol_log(3)).  Segments and LSNs count from
+ * 1.  The fields from last_run to last_tag are of a sealed log, and zeros while it is open. */
+struct envol_log_seal {
+    size_t struct_size;
+    uint32_t kind;
+    uint32_t lowest_epoch; /* that its segments need: such DEKs are kept */
+    uint8_t log_id[16];
+    uint64_t oldest_segment, newest_segment;
+    uint64_t first_lsn; /* that is kept; 0: nothing was truncated */
+    uint64_t last_run;
+    uint64_t next_lsn;
+    uint64_t end_offset; /* in the newest segment, a multiple of 16 */
+    uint32_t last_run_records;
+    uint8_t last_tag[16];
+};
+
+/*
+ * Edits and tells it, for engines that have a log of their own.  A seal of kind NONE is zeros but
+ * for struct_size.  set copies.  ENVOL_E_RANGE (set: no DEK of that lowest epoch is in the header),
+ * ENVOL_E_ARGUMENT (a NULL; set: a seal that is not sound).
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_header_set_log_seal(struct envol_header *header, const struct envol_log_seal *seal);
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_header_log_seal(const struct envol_header *header,
+                                                                  struct envol_log_seal *seal);
+
 /*
  * First writing: seals a new header, generation 1, into 65,536 bytes that the caller then writes
  * and syncs.  dek is the plaintext that the slots wrap.  The header is unlocked afterwards as by
@@ -305,10 +338,12 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_header_set_sweep(struct envol_
 #define ENVOL_RETIRE_KEEP 1u /* the older DEKs stay: records under them open */
 
 /*
- * 4.  An edit: the rotation is finished.  Without ENVOL_RETIRE_KEEP the older DEKs go, and records
- * under them never open again once it is committed; then envol_header_unlock_with gives the keyring
- * to adopt.  DEKs that were kept may go later, without a rotation.
- * ENVOL_E_STATE (nothing to finish, or pages that are not swept), ENVOL_E_ARGUMENT.
+ * 4.  An edit: the rotation is finished.  Without ENVOL_RETIRE_KEEP the older DEKs go but for
+ * those that the log needs (its seal says so), and records under them never open again once it is
+ * committed; then envol_header_unlock_with gives the keyring to adopt.  DEKs that were kept may go
+ * later, without a rotation: envol_header_info says how many there are.
+ * ENVOL_E_STATE (nothing to finish, or pages that are not swept; without a rotation, no DEK that
+ * may go), ENVOL_E_ARGUMENT.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_header_retire(struct envol_header *header,
                                                                 uint32_t flags);

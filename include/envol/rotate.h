@@ -101,15 +101,17 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_rotate_resume(struct en
 
 /*
  * Ends a rotation whose pages were all visited.  If all of them read, the older DEKs are gone
- * afterwards, and nothing under them opens.  If some did not, the older DEKs stay in the header, so
+ * afterwards, and nothing under them opens; but those that the volume's log needs stay, which the
+ * ledger tells (log_needs).  If some did not, the older DEKs stay in the header, so
  * that such a page can be repaired (from a backup, say); with ENVOL_ROTATE_ABANDON_BAD they go all
- * the same.  With that flag it also gives up DEKs that an earlier finish kept.
+ * the same.  With that flag it also gives up DEKs that an earlier finish kept, for the log too once
+ * that does not need them any more.
  * With ENVOL_ROTATE_KEEP_OLD the older DEKs stay although all pages read: for an engine that has
  * objects, blobs or files of its own under them.  It gives them up later with
  * ENVOL_ROTATE_ABANDON_BAD, when the ledger has no bad page; so does the finish of a later rotation
  * without KEEP_OLD.  A header holds 4 of them.
  * A volume without pages can be finished right after the begin.
- * ENVOL_E_STATE (pages are left; no rotation, and with ABANDON_BAD no such DEK either),
+ * ENVOL_E_STATE (pages are left; no rotation, and with ABANDON_BAD no DEK that may go either),
  * ENVOL_E_ARGUMENT (both flags), ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, those of
  * envol_volume_sync.
  */
@@ -134,8 +136,9 @@ struct envol_ledger_epoch {
     int retained;   /* 0: the current one */
     uint64_t pages; /* that only it opens, holes not among them */
     uint64_t holes; /* unwritten pages sealed under it */
-    int may_retire; /* 1: no page of the volume's and no unfinished rotation needs it, and every
-                     * page reads */
+    int may_retire; /* 1: no page of the volume's, no log and no unfinished rotation needs it, and
+                     * every page reads */
+    int log_needs;  /* 1: segments of the volume's log may be under it */
 };
 
 /* A slot, and so a CMK. */

@@ -59,6 +59,7 @@ struct envol_header {
     uint32_t retained_count;
     struct envol_retained retained[ENVOL_RETAINED_MAX];
     struct envol_rotation_record rotation;
+    struct envol_log_seal log_seal;
     uint32_t slot_count;
     struct envol_slot *slots[ENVOL_SLOTS_MAX]; /* each one allocation, strings included */
     char uuid_text[ENVOL_UUID_TEXT_BYTES];
@@ -138,6 +139,15 @@ enum envol_status envol_rotation_check(const struct envol_header *header,
  * ENVOL_E_RANGE (the new one is not sound). */
 enum envol_status envol_header_set_rotation(struct envol_header *header,
                                             const struct envol_rotation_record *record);
+
+/* log_seal.c */
+void envol_log_seal_decode(const uint8_t *record, struct envol_log_seal *seal);
+void envol_log_seal_encode(const struct envol_log_seal *seal, uint8_t *record);
+/* Whether a seal fits the header.  ENVOL_E_VERSION: a kind that is not known; ENVOL_E_CORRUPT. */
+enum envol_status envol_log_seal_check(const struct envol_header *header,
+                                       const struct envol_log_seal *seal);
+/* Whether segments of the log may be of the epoch. */
+bool envol_log_seal_needs(const struct envol_header *header, uint32_t epoch);
 
 /* create.c */
 /* UUID and epoch as text, and the pairs that point at them. */

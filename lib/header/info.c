@@ -36,6 +36,8 @@ enum envol_status envol_header_info(const struct envol_header *header,
         .rotation_bad_pages = header->rotation.bad_pages,
         .rotation_first_bad = header->rotation.first_bad,
         .atomic_pages = (header->incompatible & ENVOL_FEATURE_ATOMIC_PAGES) != 0,
+        .log_seal = header->log_seal.kind,
+        .log_lowest_epoch = header->log_seal.lowest_epoch,
     };
     memcpy(info->uuid, header->uuid, ENVOL_UUID_BYTES);
     return ENVOL_OK;

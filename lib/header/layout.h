@@ -56,6 +56,22 @@
  *       56      8  page whose place the journal begins at, behind the last one
  *       64     32  commitment of the journal of the hot range
  *       96     32  zeros
+ *
+ * The log seal.  40 to 87 are zero while the log is open: its end is where its files end.
+ *
+ *        0      4  kind: 0 none, 1 the log is open, or was not closed, 2 sealed
+ *        4      4  lowest epoch that its segments need
+ *        8     16  log id
+ *       24      8  oldest segment, from 1
+ *       32      8  newest segment
+ *       40      8  last run
+ *       48      8  next LSN
+ *       56      8  offset of the end in the newest segment
+ *       64      4  records of the last run
+ *       68      4  0
+ *       72     16  last tag
+ *       88      8  first LSN that is kept
+ *       96     32  zeros
  */
 #ifndef ENVOL_HEADER_LAYOUT_H
 #define ENVOL_HEADER_LAYOUT_H
@@ -101,6 +117,21 @@
 #define ENVOL_ROTATION_AT_COMMITMENT 64u
 #define ENVOL_ROTATION_AT_SPARE      96u
 #define ENVOL_ROTATION_BYTES         128u
+
+#define ENVOL_LOG_SEAL_AT_KIND         0u
+#define ENVOL_LOG_SEAL_AT_LOWEST_EPOCH 4u
+#define ENVOL_LOG_SEAL_AT_ID           8u
+#define ENVOL_LOG_SEAL_AT_OLDEST       24u
+#define ENVOL_LOG_SEAL_AT_NEWEST       32u
+#define ENVOL_LOG_SEAL_AT_RUN          40u
+#define ENVOL_LOG_SEAL_AT_NEXT_LSN     48u
+#define ENVOL_LOG_SEAL_AT_END          56u
+#define ENVOL_LOG_SEAL_AT_RECORDS      64u
+#define ENVOL_LOG_SEAL_AT_SPARE_32     68u
+#define ENVOL_LOG_SEAL_AT_TAG          72u
+#define ENVOL_LOG_SEAL_AT_FIRST_LSN    88u
+#define ENVOL_LOG_SEAL_AT_SPARE        96u
+#define ENVOL_LOG_SEAL_BYTES           128u
 
 #define ENVOL_HEADER_MAGIC     "ENVOLVOL"
 #define ENVOL_HEADER_VERSION   1u

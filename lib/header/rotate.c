@@ -150,19 +150,46 @@ enum envol_status envol_header_set_sweep(struct envol_header *header, uint64_t n
     return ENVOL_OK;
 }
 
+/* The epochs that something else than the volume's pages needs stay; how many there are. */
+static uint32_t keep_needed(const struct envol_header *header,
+                            struct envol_retained kept[ENVOL_RETAINED_MAX])
+{
+    uint32_t count = 0;
+
+    memset(kept, 0, ENVOL_RETAINED_MAX * sizeof(kept[0]));
+    for (uint32_t i = 0; i < header->retained_count; i++)
+        if (envol_log_seal_needs(header, header->retained[i].epoch))
+            kept[count++] = header->retained[i];
+    return count;
+}
+
+static uint32_t lowest_of(const struct envol_header *header)
+{
+    uint32_t lowest = header->epoch;
+
+    for (uint32_t i = 0; i < header->retained_count; i++)
+        if (header->retained[i].epoch < lowest)
+            lowest = header->retained[i].epoch;
+    return lowest;
+}
+
 /* Pages of the volume's own space that are not swept have no record that tells their epoch. */
 static bool may_retire(const struct envol_header *header, uint32_t flags)
 {
     const struct envol_rotation_record *record = &header->rotation;
+    struct envol_retained kept[ENVOL_RETAINED_MAX];
 
     if (record->kind == 0)
-        return (flags & ENVOL_RETIRE_KEEP) == 0 && header->retained_count > 0;
+        return (flags & ENVOL_RETIRE_KEEP) == 0 &&
+               header->retained_count > keep_needed(header, kept);
     return record->kind != ENVOL_ROTATION_PAGES ||
            (record->hot_count == 0 && record->next_page == record->pages);
 }
 
 enum envol_status envol_header_retire(struct envol_header *header, uint32_t flags)
 {
+    struct envol_retained kept[ENVOL_RETAINED_MAX];
+
     if (header == NULL || (flags & ~ENVOL_RETIRE_KEEP) != 0)
         return ENVOL_E_ARGUMENT;
     if (!may_retire(header, flags))
@@ -170,8 +197,8 @@ enum envol_status envol_header_retire(struct envol_header *header, uint32_t flag
     memset(&header->rotation, 0, sizeof(header->rotation));
     if ((flags & ENVOL_RETIRE_KEEP) != 0)
         return ENVOL_OK;
-    header->lowest_epoch = header->epoch;
-    header->retained_count = 0;
-    memset(header->retained, 0, sizeof(header->retained));
+    header->retained_count = keep_needed(header, kept);
+    memcpy(header->retained, kept, sizeof(kept));
+    header->lowest_epoch = lowest_of(header);
     return ENVOL_OK;
 }

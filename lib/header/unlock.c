@@ -47,6 +47,18 @@ static enum envol_status check_features(const struct envol_header *header)
     return envol_rotation_check(header, &header->rotation);
 }
 
+/* Of a log, too: a writer that does not know all of the seal would break it. */
+static enum envol_status check_log(const struct envol_header *header)
+{
+    const uint8_t *record = header->image + ENVOL_AT_LOG_SEAL;
+
+    if (envol_load32(record + ENVOL_LOG_SEAL_AT_SPARE_32) != 0 ||
+        !envol_is_zero(record + ENVOL_LOG_SEAL_AT_SPARE,
+                       ENVOL_LOG_SEAL_BYTES - ENVOL_LOG_SEAL_AT_SPARE))
+        return ENVOL_E_VERSION;
+    return envol_log_seal_check(header, &header->log_seal);
+}
+
 /* A feature that this library lacks may use bytes that are zero without it; updates keep them. */
 static enum envol_status check_spare(const struct envol_header *header)
 {
@@ -55,7 +67,6 @@ static enum envol_status check_spare(const struct envol_header *header)
     } spare[] = {
         {ENVOL_AT_SPARE_16, 2},
         {ENVOL_AT_SPARE_32, 4},
-        {ENVOL_AT_LOG_SEAL, ENVOL_AT_RETAINED - ENVOL_AT_LOG_SEAL},
         {ENVOL_AT_SPARE, ENVOL_AT_SLOT_AREA - ENVOL_AT_SPARE},
     };
 
@@ -181,6 +192,8 @@ enum envol_status envol_header_unlock(struct envol_header *header,
         status = check_anchor(header, anchor);
     if (status == ENVOL_OK)
         status = check_features(header);
+    if (status == ENVOL_OK)
+        status = check_log(header);
     if (status == ENVOL_OK)
         status = check_spare(header);
     if (status == ENVOL_OK)

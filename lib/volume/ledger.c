@@ -147,10 +147,12 @@ static void add_epoch(struct count *c, uint32_t epoch, bool retained)
     ledger->epochs[ledger->epoch_count++] = (struct envol_ledger_epoch){
         .epoch = epoch,
         .retained = retained,
+        .log_needs = envol_log_seal_needs(c->volume->header, epoch),
         .pages = tally->pages,
         .holes = tally->holes,
         .may_retire = retained && tally->pages == 0 && tally->holes == 0 && ledger->bad == 0 &&
-                      !envol_rotation_is_on(c->volume),
+                      !envol_rotation_is_on(c->volume) &&
+                      !envol_log_seal_needs(c->volume->header, epoch),
     };
 }
 

@@ -73,6 +73,8 @@ static enum envol_status retire(struct envol_volume *volume, bool keep, struct e
     struct envol_keyring *keyring;
     enum envol_status status = envol_header_retire(volume->header, keep ? ENVOL_RETIRE_KEEP : 0);
 
+    if (status == ENVOL_E_STATE)
+        return envol_fail(error, status, "every older DEK is needed still");
     if (status == ENVOL_OK)
         status = envol_header_unlock_with(volume->header, volume->keyring, NULL, &keyring);
     if (status != ENVOL_OK)
