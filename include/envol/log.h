@@ -115,7 +115,8 @@ ENVOL_API size_t envol_log_record_bytes(size_t data_bytes);
  * ENVOL_E_STATE (an index as above; a run that was opened, not begun), ENVOL_E_RANGE (index or
  * bytes beyond the bounds above), ENVOL_E_ARGUMENT (a NULL, an LSN below the run's first, durable
  * above index, an unknown flag), ENVOL_E_STALE (the run's epoch is no longer in the keyring),
- * ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, ENVOL_E_NO_MEMORY (libcrypto failed).
+ * ENVOL_E_WRONG_KEY (keys that came back are of another DEK), ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED,
+ * ENVOL_E_NO_MEMORY (libcrypto failed).
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_log_record_seal(struct envol_log_run *run, const struct envol_log_record *record, void *out);
@@ -143,8 +144,9 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_record_peek(const void *se
  * On failure *record is zeros, and so is plain, unless the header itself told no length: then it is
  * not touched.  ENVOL_E_CORRUPT (does not authenticate as that record of this run),
  * ENVOL_E_TRUNCATED (sealed_bytes ends before the record does), ENVOL_E_ARGUMENT, ENVOL_E_STALE
- * (the run's epoch is no longer in the keyring), ENVOL_E_FORKED, ENVOL_E_LOCKED_MEMORY (in a child
- * that cannot lock inherited keys), ENVOL_E_KEY_REVOKED, ENVOL_E_NO_MEMORY (libcrypto failed).
+ * (the run's epoch is no longer in the keyring), ENVOL_E_WRONG_KEY (keys that came back are of
+ * another DEK), ENVOL_E_FORKED, ENVOL_E_LOCKED_MEMORY (in a child that cannot lock inherited keys),
+ * ENVOL_E_KEY_REVOKED, ENVOL_E_NO_MEMORY (libcrypto failed).
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_log_record_unseal(const struct envol_log_run *run, uint32_t index, const void *sealed,

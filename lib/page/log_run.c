@@ -69,6 +69,8 @@ static void refill(void *owner)
     struct envol_log_run *run = owner;
 
     run->state = fill(run, false);
+    if (run->state == ENVOL_E_CORRUPT)
+        run->state = ENVOL_E_WRONG_KEY; /* the header is as it was */
     if (run->state != ENVOL_OK)
         envol_wipe(run->keys, run->tenant.key_bytes);
 }
