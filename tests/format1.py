@@ -160,6 +160,13 @@ def rotation(copy):
     return f"rotation {' '.join(map(str, numbers))} {copy[176:208].hex()}"
 
 
+def log_seal(copy):
+    kind, lowest, log_id, *numbers = struct.unpack_from("<II16sQQQQQI", copy, 240)
+    first, = struct.unpack_from("<Q", copy, 328)
+    return (f"log {kind} {lowest} {log_id.hex()} {' '.join(map(str, numbers))} "
+            f"{copy[312:328].hex()} {first}")
+
+
 def verdict(good):
     return "right" if good else "wrong"
 
@@ -182,6 +189,7 @@ def describe(data, dek):
         if name not in (None, "zero"):
             yield f"{name} {value}"
     yield rotation(copy)
+    yield log_seal(copy)
     keys = Keys(dek, copy) if dek else None
     for number, time, (provider, key_ref, version, wrapped) in slots(copy, field["slots"]):
         yield (f"slot {number} {time} {provider.decode()} {key_ref.decode()} "

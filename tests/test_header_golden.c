@@ -43,16 +43,19 @@ static const struct golden {
     uint32_t page_bytes, stride_bytes;
     int sparse;
     uint32_t rotation;  /* kind of its record; 0: none */
+    uint32_t log;       /* kind of its log seal; 0: none */
     const char *sha256; /* of all 65,536 bytes */
 } goldens[] = {
-    {"gcm", ENVOL_SUITE_AES_256_GCM, 8192, 8256, 1, 0,
+    {"gcm", ENVOL_SUITE_AES_256_GCM, 8192, 8256, 1, 0, 0,
      "8759b671c3d2f21d4f57ef7227fdb8ff11aa4c454b62a987d8e2708c99df2c73"},
-    {"xts", ENVOL_SUITE_AES_256_XTS, 16384, 16384, 0, 0,
+    {"xts", ENVOL_SUITE_AES_256_XTS, 16384, 16384, 0, 0, 0,
      "4485d60ee5d9d288c67671cecd3afc58cee485e5e64166df16da4e4dc223e8cc"},
-    {"gcm-sweep", ENVOL_SUITE_AES_256_GCM, 8192, 8256, 1, ENVOL_ROTATION_SWEEP,
+    {"gcm-sweep", ENVOL_SUITE_AES_256_GCM, 8192, 8256, 1, ENVOL_ROTATION_SWEEP, 0,
      "e35edf61bf3cefe5ad4c8f58108bf083ebc76ff860396f7f52d53e02664ed9cc"},
-    {"xts-pages", ENVOL_SUITE_AES_256_XTS, 16384, 16384, 0, ENVOL_ROTATION_PAGES,
+    {"xts-pages", ENVOL_SUITE_AES_256_XTS, 16384, 16384, 0, ENVOL_ROTATION_PAGES, 0,
      "0488aaf6d8d6dd842ff4e27f18365f7de16890f007eb0e72964c6ef5f13f8b28"},
+    {"gcm-log", ENVOL_SUITE_AES_256_GCM, 8192, 8256, 1, 0, ENVOL_LOG_SEAL_SEALED,
+     "bb80c4dbfaf072e4f747852fe632c6617c58a747baacc6de0a12af0dbbfe83e2"},
 };
 enum { GOLDENS = sizeof(goldens) / sizeof(goldens[0]) };
 
@@ -108,6 +111,25 @@ static struct envol_rotation_record record_of(uint32_t kind)
     return record;
 }
 
+static struct envol_log_seal log_of(uint32_t kind)
+{
+    struct envol_log_seal seal = {.struct_size = sizeof(seal), .kind = kind};
+
+    if (kind == 0)
+        return seal;
+    seal.lowest_epoch = 0x01020303;
+    memcpy(seal.log_id, "0123456789abcdef", sizeof(seal.log_id));
+    seal.oldest_segment = 0x111213;
+    seal.newest_segment = 0x212223;
+    seal.last_run = 0x313233;
+    seal.next_lsn = 0x4142434445464748;
+    seal.end_offset = 0x51525350;
+    seal.last_run_records = 0x61626364;
+    memcpy(seal.last_tag, "ABCDEFGHIJKLMNOP", sizeof(seal.last_tag));
+    seal.first_lsn = 0x0142434445464748;
+    return seal;
+}
+
 /* All numbers have bytes that differ; the older DEK is that of epoch 0x01020303. */
 static enum envol_status make(const struct golden *golden, uint8_t *bytes)
 {
@@ -135,6 +157,7 @@ static enum envol_status make(const struct golden *golden, uint8_t *bytes)
     status = envol_header_retain(header, dek, 0x01020303, old_dek);
     random_is_planned = false;
     header->rotation = record_of(golden->rotation);
+    header->log_seal = log_of(golden->log);
     if (status == ENVOL_OK)
         status = add_slots(header);
     if (status == ENVOL_OK)
@@ -229,6 +252,27 @@ START_TEST(field_by_field_of_a_record)
 }
 END_TEST
 
+START_TEST(field_by_field_of_a_log_seal)
+{
+    static uint8_t bytes[ENVOL_HEADER_BYTES];
+
+    ck_assert_int_eq(make(&goldens[4], bytes), ENVOL_OK);
+    ck_mem_hex(bytes + 240, "02000000"
+                            "03030201"
+                            "30313233343536373839616263646566"
+                            "1312110000000000"
+                            "2322210000000000"
+                            "3332310000000000"
+                            "4847464544434241"
+                            "5053525100000000"
+                            "64636261"
+                            "00000000"
+                            "4142434445464748494a4b4c4d4e4f50"
+                            "4847464544434201"
+                            "0000000000000000000000000000000000000000000000000000000000000000");
+}
+END_TEST
+
 /* --- For tests/test_format.sh ----------------------------------------------------------------- */
 
 static int write_all(const char *directory)
@@ -279,6 +323,17 @@ static void print_rotation(const struct envol_rotation_record *record)
            record->journal_page);
     print_hex(record->commitment, sizeof(record->commitment));
     putchar('\n');
+}
+
+static void print_log_seal(const struct envol_log_seal *seal)
+{
+    printf("log %" PRIu32 " %" PRIu32 " ", seal->kind, seal->lowest_epoch);
+    print_hex(seal->log_id, sizeof(seal->log_id));
+    printf(" %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " ",
+           seal->oldest_segment, seal->newest_segment, seal->last_run, seal->next_lsn,
+           seal->end_offset, seal->last_run_records);
+    print_hex(seal->last_tag, sizeof(seal->last_tag));
+    printf(" %" PRIu64 "\n", seal->first_lsn);
 }
 
 static void print_slots(const struct envol_header *header)
@@ -339,6 +394,7 @@ static int print(const char *path, const char *dek_hex)
     printf("copy %d\n", envol_image_newest(bytes));
     print_fields(header);
     print_rotation(&header->rotation);
+    print_log_seal(&header->log_seal);
     print_slots(header);
     print_proofs(header, verdict_of(header, dek_hex));
     envol_header_free(header);
@@ -353,6 +409,7 @@ static Suite *suite(void)
     tcase_add_loop_test(c, the_same_bytes_for_ever, 0, GOLDENS);
     tcase_add_test(c, field_by_field);
     tcase_add_test(c, field_by_field_of_a_record);
+    tcase_add_test(c, field_by_field_of_a_log_seal);
     suite_add_tcase(s, c);
     return s;
 }
