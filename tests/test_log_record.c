@@ -150,6 +150,7 @@ START_TEST(sixty_four_mebibytes)
     record.index = 1;
     out[0] = 0x77;
     ck_status(envol_log_record_seal(l.run, &record, out), ENVOL_E_RANGE);
+    ck_status(envol_log_record_seal_batch(l.run, &record, 1, out), ENVOL_E_RANGE);
     ck_assert_uint_eq(out[0], 0x77);
     ck_assert_uint_eq(envol_log_record_bytes(ENVOL_LOG_DATA_MAX + 1), 0);
     free(out);
