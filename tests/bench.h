@@ -117,6 +117,7 @@ void bench_limit_rows(void);
 void bench_baseline_rows(void);
 void bench_kernel_rows(void);
 void bench_page_rows(void);
+void bench_log_rows(void);
 void bench_file_rows(void);
 void bench_direct_rows(void);
 void bench_open_rows(void);
