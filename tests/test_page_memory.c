@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where keys are while pages are sealed: in the arena, and nowhere else after any call. */
 #include "base/memory.h"
+#include "log_oracle.h"
 #include "needles.h"
 #include "page_calls.h"
 #include "support.h"
@@ -33,6 +34,7 @@ ssize_t getrandom(void *out, size_t bytes, unsigned flags)
 struct vault {
     struct page_fixture f;
     struct oracle oracle;
+    struct log_oracle log;
     uint8_t raw[64];
     struct needles needles;
 };
@@ -44,6 +46,25 @@ static struct vault *vault_new(void)
 
     ck_assert_ptr_ne(v, MAP_FAILED);
     return v;
+}
+
+static const struct envol_log_run_params log_params = {
+    .struct_size = sizeof(log_params), .log_id = "log", .run = 1, .start_lsn = 1};
+
+/* Of the run whose salt is the first draw: its header is known before. */
+static void compute_log_needles(struct vault *v)
+{
+    uint8_t header[104] = "ENVOLLOG";
+
+    memcpy(header + 8, v->f.uuid, 16);
+    memcpy(header + 24, log_params.log_id, 16);
+    header[40] = header[48] = 1;
+    header[56] = (uint8_t)v->oracle.epoch;
+    memcpy(header + 64, planned[SALTS - 1], 24);
+    oracle_key(&v->oracle, "log-root", NULL, 0, v->raw, 64);
+    needles_add_hmac(&v->needles, v->raw, 64);
+    v->log = log_oracle_run(&v->oracle, header);
+    needles_add_aes(&v->needles, v->log.key);
 }
 
 static void compute_needles(struct vault *v)
@@ -63,6 +84,7 @@ static void compute_needles(struct vault *v)
     oracle_key(&v->oracle, "page-xts", v->f.id, 0, v->raw, 64);
     needles_add_aes(&v->needles, v->raw);
     needles_add_aes(&v->needles, v->raw + 32);
+    compute_log_needles(v);
 }
 
 /* What the test itself left on the stack while it computed. */
@@ -158,6 +180,9 @@ static struct {
     struct envol_keyring *keyring;
     struct envol_object *object;
     struct envol_lane *lane;
+    struct envol_log_run *run, *reader;
+    uint8_t header[ENVOL_LOG_RUN_HEADER_BYTES];
+    uint8_t sealed[304], plain[256];
 } own;
 
 static void make_keyring(struct work *w)
@@ -190,9 +215,35 @@ static void open_lane(struct work *w)
     w->wrong = envol_lane_open(own.keyring, &own.lane) != ENVOL_OK;
 }
 
+static void begin_run(struct work *w)
+{
+    w->wrong = envol_log_run_begin(own.keyring, &log_params, own.header, &own.run) != ENVOL_OK ||
+               memcmp(own.header + 104, w->v->log.commitment, 32) != 0;
+}
+
+static void open_run(struct work *w)
+{
+    w->wrong = envol_log_run_open(own.keyring, own.header, NULL, &own.reader) != ENVOL_OK;
+}
+
+static void seal_record(struct work *w)
+{
+    const struct envol_log_record record = {.lsn = 1, .data = own.plain, .bytes = 256};
+
+    w->wrong = envol_log_record_seal(own.run, &record, own.sealed) != ENVOL_OK;
+}
+
+static void unseal_record(struct work *w)
+{
+    w->wrong = envol_log_record_unseal(own.reader, 0, own.sealed, sizeof(own.sealed), own.plain,
+                                       NULL) != ENVOL_OK;
+}
+
 static void close_all(struct work *w)
 {
     (void)w;
+    envol_log_run_close(own.run);
+    envol_log_run_close(own.reader);
     envol_lane_close(own.lane);
     envol_object_close(own.object);
     envol_keyring_close(own.keyring);
@@ -310,8 +361,10 @@ END_TEST
 
 START_TEST(opening_and_closing_leave_no_key)
 {
-    static void (*const steps[])(struct work *) = {make_keyring, add_epoch, open_object, open_lane,
-                                                   close_all};
+    static void (*const steps[])(struct work *) = {
+        make_keyring, add_epoch,   open_object,   open_lane, begin_run,
+        open_run,     seal_record, unseal_record, close_all,
+    };
     struct work w;
 
     if (!begin(&w, _i * CALLS))
