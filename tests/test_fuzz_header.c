@@ -28,6 +28,7 @@ static unsigned draw_offset(void)
     case 1:
         return 368 + (unsigned)draw(576);
     case 2:
+        return 240 + (unsigned)draw(128);
     case 3:
         return 4096 + (unsigned)draw(256);
     default:
