@@ -2,7 +2,7 @@
 /* Keys of a log's runs: they go and come back with the keyring's, and stay out of children. */
 #include "base/memory.h"
 #include "children.h"
-#include "log_fixture.h"
+#include "log_run_fixture.h"
 #include "page/revoke.h"
 #include "support.h"
 
@@ -26,18 +26,18 @@ int mlock(const void *address, size_t bytes)
     return -1;
 }
 
-static struct log_fixture l;
+static struct log_run_fixture l;
 static uint8_t data[256], sealed[320], plain[256];
 
 static void setup(void)
 {
-    log_fixture_open(&l, NULL);
+    log_run_fixture_open(&l, NULL);
     test_fill(data, sizeof(data));
 }
 
 static void teardown(void)
 {
-    log_fixture_close(&l);
+    log_run_fixture_close(&l);
 }
 
 static enum envol_status try_seal(struct envol_log_run *run, uint32_t index)
@@ -249,7 +249,7 @@ static int in_a_child(void *argument)
                   ENVOL_E_FORKED);
     child_expects(envol_is_zero(sealed, 288));
     child_expects(expected != ENVOL_E_FORKED || is_wiped(l.run));
-    log_fixture_close(&l);
+    log_run_fixture_close(&l);
     return 0;
 }
 
@@ -259,7 +259,7 @@ START_TEST(forked)
     enum envol_status expected = answers[_i / 2];
     const struct page_wish wish = {.flags = expected == ENVOL_E_FORKED ? 0 : ENVOL_OPEN_INHERIT};
 
-    log_fixture_open(&l, &wish);
+    log_run_fixture_open(&l, &wish);
     ck_assert_int_eq(try_seal(l.run, 0), ENVOL_OK);
     mlock_fails = expected == ENVOL_E_LOCKED_MEMORY;
     if (_i % 2 == 0)
@@ -268,7 +268,7 @@ START_TEST(forked)
         ck_assert_int_eq(test_in_raw_child(in_a_child, &expected), 0);
     mlock_fails = false;
     ck_assert_int_eq(try_seal(l.run, 1), ENVOL_OK);
-    log_fixture_close(&l);
+    log_run_fixture_close(&l);
 }
 END_TEST
 

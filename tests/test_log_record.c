@@ -2,7 +2,7 @@
 /* Records of a log run to the byte, both ways; what is bound into them; and each index once. */
 #include "base/bytes.h"
 #include "base/memory.h"
-#include "log_fixture.h"
+#include "log_run_fixture.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -11,18 +11,18 @@
 
 enum { LENGTH_MAX = 1100, ROOM = LENGTH_MAX + 64 };
 
-static struct log_fixture l;
+static struct log_run_fixture l;
 static uint8_t data[LENGTH_MAX], sealed[ROOM], expected[ROOM], plain[ROOM];
 
 static void setup(void)
 {
-    log_fixture_open(&l, NULL);
+    log_run_fixture_open(&l, NULL);
     test_fill(data, sizeof(data));
 }
 
 static void teardown(void)
 {
-    log_fixture_close(&l);
+    log_run_fixture_close(&l);
 }
 
 /* Seals record `index` of so many bytes into sealed; its size. */
@@ -54,7 +54,7 @@ START_TEST(known_answers)
     if (!page_kernel_force(_i, ENVOL_SUITE_AES_256_GCM))
         return;
     setup();
-    oracle = log_fixture_oracle(&l);
+    oracle = log_run_fixture_oracle(&l);
     ck_assert_mem_eq(l.header + 104, oracle.commitment, 32);
     for (uint32_t i = 0; i <= LENGTH_MAX; i++) {
         const struct log_fields fields = {.bytes = i, .lsn = 100 + i, .index = i, .durable = i / 2};
@@ -82,7 +82,7 @@ END_TEST
 
 START_TEST(in_place)
 {
-    struct log_oracle oracle = log_fixture_oracle(&l);
+    struct log_oracle oracle = log_run_fixture_oracle(&l);
 
     for (uint32_t i = 0; i < 300; i++) {
         const struct log_fields fields = {.bytes = i, .lsn = 100 + i, .index = i, .durable = i / 2};
@@ -103,7 +103,7 @@ START_TEST(batches)
 {
     static uint8_t out[40 * (LENGTH_MAX + 64)];
     struct envol_log_record records[40], got;
-    struct log_oracle oracle = log_fixture_oracle(&l);
+    struct log_oracle oracle = log_run_fixture_oracle(&l);
     size_t at = 0;
 
     for (uint32_t i = 0; i < 40; i++) {
@@ -216,7 +216,7 @@ END_TEST
 START_TEST(another_place)
 {
     size_t bytes = seal(0, 41);
-    struct log_oracle oracle = log_fixture_oracle(&l);
+    struct log_oracle oracle = log_run_fixture_oracle(&l);
     const struct log_fields moved = {.bytes = 41, .lsn = 101, .index = 1};
 
     /* Asked for as another one, and with another one's index in its header. */
@@ -244,14 +244,14 @@ START_TEST(authentic_but_unsound)
         {.bytes = 3, .lsn = 100, .index = 1, .spare = 1},
         {.bytes = 3, .lsn = 100, .index = UINT32_MAX},
     };
-    struct log_oracle oracle = log_fixture_oracle(&l);
+    struct log_oracle oracle = log_run_fixture_oracle(&l);
     size_t bytes = log_oracle_record(&oracle, &bad[_i], bad[_i].index, data, sealed);
 
     ck_corrupt(bytes, bad[_i].index, "case", (size_t)_i);
 }
 END_TEST
 
-static void of_another_run(struct log_fixture *other)
+static void of_another_run(struct log_run_fixture *other)
 {
     const struct envol_log_record record = log_record(0, data, 41);
 
@@ -263,7 +263,7 @@ static void of_another_run(struct log_fixture *other)
 /* The same header fields but for the salt, which was drawn; another volume; another epoch. */
 START_TEST(another_run)
 {
-    static struct log_fixture other;
+    static struct log_run_fixture other;
     const struct page_wish wish = {.epoch = 2};
     struct envol_log_run *none;
 

@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "faults.h"
-#include "log_fixture.h"
+#include "log_run_fixture.h"
 #include "support.h"
 
 #include <errno.h>
@@ -30,18 +30,18 @@ ssize_t getrandom(void *out, size_t bytes, unsigned flags)
     return (ssize_t)bytes;
 }
 
-static struct log_fixture l;
+static struct log_run_fixture l;
 static uint8_t data[256], sealed[320], plain[256];
 
 static void setup(void)
 {
-    log_fixture_open(&l, NULL);
+    log_run_fixture_open(&l, NULL);
     test_fill(data, sizeof(data));
 }
 
 static void teardown(void)
 {
-    log_fixture_close(&l);
+    log_run_fixture_close(&l);
 }
 
 static enum envol_status try_seal(struct envol_log_run *run, uint32_t index)
@@ -236,7 +236,7 @@ START_TEST(allocations_fail)
     size_t allocations, locked;
 
     faults_set_allocator();
-    log_fixture_open(&l, NULL);
+    log_run_fixture_open(&l, NULL);
     allocations = faults_allocations();
     locked = faults_locked_bytes();
     faults_arm(FAULT_ALLOC, 1, true);
@@ -248,7 +248,7 @@ START_TEST(allocations_fail)
     ck_assert_int_eq(faults_disarm(), FAULT_AT_MEMORY);
     ck_assert_uint_eq(faults_allocations(), allocations);
     ck_assert_uint_eq(faults_locked_bytes(), locked);
-    log_fixture_close(&l);
+    log_run_fixture_close(&l);
     ck_assert_uint_eq(faults_allocations(), 0);
 }
 END_TEST
@@ -291,10 +291,10 @@ START_TEST(either_suite)
 
     if (!page_suite(ENVOL_SUITE_AES_256_XTS))
         return;
-    log_fixture_open(&l, &wish);
+    log_run_fixture_open(&l, &wish);
     ck_assert_int_eq(try_seal(l.run, 0), ENVOL_OK);
     ck_assert_int_eq(try_unseal(l.reader, 0), ENVOL_OK);
-    log_fixture_close(&l);
+    log_run_fixture_close(&l);
 }
 END_TEST
 

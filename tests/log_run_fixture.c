@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Beginning and opening runs for the suites of log records. */
-#include "log_fixture.h"
+#include "log_run_fixture.h"
 
 #include "support.h"
 #include <string.h>
 
-void log_fixture_open(struct log_fixture *l, const struct page_wish *wish)
+void log_run_fixture_open(struct log_run_fixture *l, const struct page_wish *wish)
 {
     memset(l, 0, sizeof(*l));
     page_fixture_open(&l->f, wish);
@@ -17,7 +17,7 @@ void log_fixture_open(struct log_fixture *l, const struct page_wish *wish)
     ck_ok(envol_log_run_open(l->f.keyring, l->header, &l->params, &l->reader));
 }
 
-void log_fixture_close(struct log_fixture *l)
+void log_run_fixture_close(struct log_run_fixture *l)
 {
     envol_log_run_close(l->reader);
     envol_log_run_close(l->run);
@@ -33,7 +33,7 @@ struct envol_log_record log_record(uint32_t index, const void *data, size_t byte
                                      .bytes = bytes};
 }
 
-struct log_oracle log_fixture_oracle(const struct log_fixture *l)
+struct log_oracle log_run_fixture_oracle(const struct log_run_fixture *l)
 {
     struct oracle o = page_fixture_oracle(&l->f, 0);
 
