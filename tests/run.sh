@@ -130,7 +130,7 @@ for source in tests/test_*.c; do
     fi
 done
 if [ "$WRAPPER" = valgrind ]; then
-    export CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-5} ENVOL_TEST_TOOL=valgrind
+    export ENVOL_TEST_TOOL=valgrind
 fi
 
 for what in "$@"; do

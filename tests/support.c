@@ -15,12 +15,14 @@
 #include <unistd.h>
 
 /*
- * Seconds a test may take unless its case says otherwise: generous, as machines are shared.  Check
- * looks when a case is made, which is before test_run.
+ * Seconds a test may take unless its case says otherwise: generous, as machines are shared, and five
+ * times that under a tool.  Check looks when a case is made, which is before test_run.
  */
 __attribute__((constructor)) static void set_timeout(void)
 {
     setenv("CK_DEFAULT_TIMEOUT", "240", 0);
+    if (test_tool() != NULL)
+        setenv("CK_TIMEOUT_MULTIPLIER", "5", 0);
 }
 
 static uint64_t seed;
