@@ -27,13 +27,21 @@ struct pending {
     struct fate fate;
 };
 
+/* One file: what is stable of it, and what a moment made of it. */
+struct replayed {
+    const char *name;        /* "": it is not there; file 0 always is */
+    uint8_t *stable, *image; /* room bytes each */
+    size_t stable_bytes, image_bytes, room;
+    bool held; /* a call that may be lost stands before those to come */
+};
+
 struct replay {
     const struct crash_store *crash;
     size_t sector_bytes, first_call;
     void (*check)(const struct crash_image *image, void *ctx);
     void *ctx;
-    uint8_t *stable, *image; /* room bytes each */
-    size_t stable_bytes, room;
+    struct replayed *files;
+    struct crash_image_file *shown;
     struct pending *pending; /* in order */
     size_t pendings, calls;
     struct pending **open; /* those whose fate is not decided */
@@ -96,16 +104,38 @@ static void tell(const struct replay *r, char story[STORY_BYTES])
     }
 }
 
+static void show_files(const struct replay *r, struct crash_image *image)
+{
+    for (size_t i = 1; i < r->crash->file_count; i++) {
+        const struct replayed *file = &r->files[i];
+
+        if (*file->name != '\0')
+            r->shown[image->file_count++] =
+                (struct crash_image_file){file->name, file->image, file->image_bytes};
+    }
+    image->files = r->shown;
+    image->bytes = r->files[0].image;
+    image->size = r->files[0].image_bytes;
+}
+
 static void show(struct replay *r)
 {
     char story[STORY_BYTES];
-    struct crash_image image = {.calls = r->calls, .story = story, .size = r->stable_bytes};
+    struct crash_image image = {.calls = r->calls, .story = story};
 
-    memcpy(r->image, r->stable, r->stable_bytes);
-    for (size_t i = 0; i < r->pendings; i++)
-        apply(r->pending[i].call, r->pending[i].fate, r->image, &image.size);
+    for (size_t i = 0; i < r->crash->file_count; i++) {
+        struct replayed *file = &r->files[i];
+
+        memcpy(file->image, file->stable, file->stable_bytes);
+        file->image_bytes = file->stable_bytes;
+    }
+    for (size_t i = 0; i < r->pendings; i++) {
+        struct replayed *file = &r->files[r->pending[i].call->file];
+
+        apply(r->pending[i].call, r->pending[i].fate, file->image, &file->image_bytes);
+    }
     tell(r, story);
-    image.bytes = r->image;
+    show_files(r, &image);
     r->check(&image, r->ctx);
     r->images++;
 }
@@ -216,7 +246,7 @@ static void show_moment(struct replay *r)
 
 static bool covers(const struct crash_call *over, const struct crash_call *under)
 {
-    return over->kind == CRASH_WRITE && under->kind == CRASH_WRITE &&
+    return over->file == under->file && over->kind == CRASH_WRITE && under->kind == CRASH_WRITE &&
            over->offset <= under->offset &&
            over->offset + over->bytes >= under->offset + under->bytes;
 }
@@ -231,75 +261,131 @@ static bool is_moot(const struct replay *r, size_t i)
 }
 
 /* In order: a call that may be lost keeps what came after it from becoming part of the base. */
-static void settle(struct replay *r)
+static void settle(struct replay *r, size_t number)
 {
+    struct replayed *file = &r->files[number];
     size_t kept = 0;
 
     for (size_t i = 0; i < r->pendings; i++)
-        r->pending[i].synced |= !r->pending[i].orphan;
+        r->pending[i].synced |= r->pending[i].call->file == number && !r->pending[i].orphan;
+    file->held = false;
     for (size_t i = 0; i < r->pendings; i++) {
         const struct pending *p = &r->pending[i];
-        if (!p->synced && is_moot(r, i))
+        bool mine = p->call->file == number;
+
+        if (mine && !p->synced && is_moot(r, i))
             continue;
-        if (p->synced && kept == 0)
-            apply(p->call, (struct fate){.kind = DONE}, r->stable, &r->stable_bytes);
-        else
-            r->pending[kept++] = *p;
+        if (mine && p->synced && !file->held) {
+            apply(p->call, (struct fate){.kind = DONE}, file->stable, &file->stable_bytes);
+            continue;
+        }
+        file->held |= mine;
+        r->pending[kept++] = *p;
     }
     r->pendings = kept;
+}
+
+/* What becomes of a file without a name shows in no image. */
+static void rename_file(struct replay *r, const struct crash_call *call)
+{
+    size_t kept = 0;
+
+    r->files[call->file].name = call->data != NULL ? (const char *)call->data : "";
+    if (call->data != NULL)
+        return;
+    for (size_t i = 0; i < r->pendings; i++)
+        if (r->pending[i].call->file != call->file)
+            r->pending[kept++] = r->pending[i];
+    r->pendings = kept;
+}
+
+static bool is_nothing(const struct replay *r, const struct crash_call *call)
+{
+    if (call->kind == CRASH_NAME)
+        return false;
+    return (call->kind == CRASH_WRITE && call->bytes == 0) ||
+           (call->file > 0 && *r->files[call->file].name == '\0');
 }
 
 static void step(struct replay *r, const struct crash_call *call)
 {
     r->calls++;
     r->fresh = false;
+    if (is_nothing(r, call))
+        return;
     if (call->kind == CRASH_SYNC) {
-        settle(r);
+        settle(r, call->file);
     } else if (call->kind == CRASH_FAILED_SYNC) {
         for (size_t i = 0; i < r->pendings; i++)
-            r->pending[i].orphan |= !r->pending[i].synced;
-    } else if (call->kind != CRASH_WRITE || call->bytes > 0) {
+            r->pending[i].orphan |= !r->pending[i].synced && r->pending[i].call->file == call->file;
+    } else if (call->kind == CRASH_NAME) {
+        rename_file(r, call);
+    } else {
         r->pending[r->pendings++] = (struct pending){.call = call, .number = r->calls};
         r->fresh = true;
     }
     /* A failed sync adds no image, but to what was promised before it. */
-    if (call->kind != CRASH_WRITE || call->bytes > 0)
-        show_moment(r);
+    show_moment(r);
 }
 
-static size_t largest(const struct crash_store *crash)
+static size_t largest(const struct crash_store *crash, const struct crash_file *file)
 {
-    uint64_t most = crash->base_bytes;
+    uint64_t most = file->base_bytes;
 
     for (size_t i = 0; i < crash->count; i++) {
-        uint64_t end = crash->calls[i].offset + crash->calls[i].bytes;
-        if (crash->calls[i].kind != CRASH_DISCARD && end > most)
+        const struct crash_call *call = &crash->calls[i];
+        uint64_t end = call->offset + call->bytes;
+
+        if (call->file == file->number && call->kind <= CRASH_RESIZE && end > most)
             most = end;
     }
     return (size_t)most;
 }
 
+static void begin_files(struct replay *r)
+{
+    r->files = crash_alloc(r->crash->file_count * sizeof(*r->files));
+    r->shown = crash_alloc(r->crash->file_count * sizeof(*r->shown));
+    for (size_t i = 0; i < r->crash->file_count; i++) {
+        const struct crash_file *from = r->crash->files[i];
+        struct replayed *file = &r->files[i];
+
+        file->name = from->base_name;
+        file->room = largest(r->crash, from);
+        file->stable = crash_alloc(file->room);
+        file->image = crash_alloc(file->room);
+        memcpy(file->stable, from->base, from->base_bytes);
+        file->stable_bytes = from->base_bytes;
+    }
+}
+
+static void end_files(struct replay *r)
+{
+    for (size_t i = 0; i < r->crash->file_count; i++) {
+        free(r->files[i].image);
+        free(r->files[i].stable);
+    }
+    free(r->shown);
+    free(r->files);
+}
+
 size_t crash_store_replay(struct crash_store *crash, const struct crash_options *options,
                           void (*check)(const struct crash_image *image, void *ctx), void *ctx)
 {
-    struct replay r = {.crash = crash, .check = check, .ctx = ctx, .room = largest(crash)};
+    struct replay r = {.crash = crash, .check = check, .ctx = ctx};
 
     r.sector_bytes =
         options != NULL && options->sector_bytes > 0 ? options->sector_bytes : SECTOR_BYTES;
     r.first_call = options != NULL ? options->first_call : 0;
-    r.stable = crash_alloc(r.room);
-    r.image = crash_alloc(r.room);
     r.pending = crash_alloc((crash->count + 1) * sizeof(*r.pending));
     r.open = crash_alloc((crash->count + 1) * sizeof(struct pending *));
-    memcpy(r.stable, crash->base, crash->base_bytes);
-    r.stable_bytes = crash->base_bytes;
+    begin_files(&r);
     show_moment(&r);
     for (size_t i = 0; i < crash->count; i++)
         step(&r, &crash->calls[i]);
+    end_files(&r);
     free(r.open);
     free(r.pending);
-    free(r.image);
-    free(r.stable);
     return r.images;
 }
 

@@ -13,6 +13,7 @@
 /* One handle: the bytes and locks are those of a memory store. */
 struct handle {
     struct crash_store *crash;
+    struct crash_file *file;
     struct envol_store *inner;
 };
 
@@ -27,7 +28,7 @@ void *crash_alloc(size_t bytes)
 }
 
 /* True once, for the call whose turn it is. */
-static bool is_faulty(struct crash_store *crash)
+bool crash_is_faulty(struct crash_store *crash)
 {
     if (crash->fail_in == 0 || --crash->fail_in > 0)
         return false;
@@ -36,7 +37,7 @@ static bool is_faulty(struct crash_store *crash)
     return true;
 }
 
-static void append(struct crash_store *crash, const struct crash_call *call, const void *data)
+void crash_append(struct crash_store *crash, const struct crash_call *call, const void *data)
 {
     struct crash_call *added;
 
@@ -58,7 +59,7 @@ static enum envol_status crash_read(void *state, uint64_t offset, void *buffer, 
     bool faulty;
 
     pthread_mutex_lock(&handle->crash->lock);
-    faulty = is_faulty(handle->crash);
+    faulty = crash_is_faulty(handle->crash);
     pthread_mutex_unlock(&handle->crash->lock);
     return faulty ? ENVOL_E_IO
                   : handle->inner->vtable->read(handle->inner->state, offset, buffer, bytes, got);
@@ -73,11 +74,14 @@ static enum envol_status crash_write(void *state, uint64_t offset, const void *b
     bool faulty;
 
     pthread_mutex_lock(&crash->lock);
-    faulty = is_faulty(crash);
+    faulty = crash_is_faulty(crash);
     if (faulty && crash->fault != CRASH_FAULT_ALL)
         done = crash->fault == CRASH_FAULT_HALF ? bytes / 2 : 0;
-    append(crash, &(struct crash_call){.kind = CRASH_WRITE, .offset = offset, .bytes = done},
-           buffer);
+    crash_append(
+        crash,
+        &(struct crash_call){
+            .file = handle->file->number, .kind = CRASH_WRITE, .offset = offset, .bytes = done},
+        buffer);
     if (done > 0)
         status = handle->inner->vtable->write(handle->inner->state, offset, buffer, done);
     pthread_mutex_unlock(&crash->lock);
@@ -92,9 +96,12 @@ static enum envol_status crash_resize(void *state, uint64_t bytes)
     bool faulty;
 
     pthread_mutex_lock(&crash->lock);
-    faulty = is_faulty(crash);
+    faulty = crash_is_faulty(crash);
     if (!faulty || crash->fault == CRASH_FAULT_ALL) {
-        append(crash, &(struct crash_call){.kind = CRASH_RESIZE, .offset = bytes}, NULL);
+        crash_append(crash,
+                     &(struct crash_call){
+                         .file = handle->file->number, .kind = CRASH_RESIZE, .offset = bytes},
+                     NULL);
         status = handle->inner->vtable->resize(handle->inner->state, bytes);
     }
     pthread_mutex_unlock(&crash->lock);
@@ -109,12 +116,14 @@ static enum envol_status crash_discard(void *state, uint64_t offset, uint64_t by
     bool faulty;
 
     pthread_mutex_lock(&crash->lock);
-    faulty = is_faulty(crash);
+    faulty = crash_is_faulty(crash);
     if (!faulty || crash->fault == CRASH_FAULT_ALL) {
-        append(
-            crash,
-            &(struct crash_call){.kind = CRASH_DISCARD, .offset = offset, .bytes = (size_t)bytes},
-            NULL);
+        crash_append(crash,
+                     &(struct crash_call){.file = handle->file->number,
+                                          .kind = CRASH_DISCARD,
+                                          .offset = offset,
+                                          .bytes = (size_t)bytes},
+                     NULL);
         status = handle->inner->vtable->discard(handle->inner->state, offset, bytes);
     }
     pthread_mutex_unlock(&crash->lock);
@@ -123,12 +132,16 @@ static enum envol_status crash_discard(void *state, uint64_t offset, uint64_t by
 
 static enum envol_status crash_sync(void *state)
 {
-    struct crash_store *crash = ((struct handle *)state)->crash;
+    struct handle *handle = state;
+    struct crash_store *crash = handle->crash;
     bool faulty;
 
     pthread_mutex_lock(&crash->lock);
-    faulty = is_faulty(crash);
-    append(crash, &(struct crash_call){.kind = faulty ? CRASH_FAILED_SYNC : CRASH_SYNC}, NULL);
+    faulty = crash_is_faulty(crash);
+    crash_append(crash,
+                 &(struct crash_call){.file = handle->file->number,
+                                      .kind = faulty ? CRASH_FAILED_SYNC : CRASH_SYNC},
+                 NULL);
     pthread_mutex_unlock(&crash->lock);
     return faulty ? ENVOL_E_IO : ENVOL_OK;
 }
@@ -153,29 +166,47 @@ static void forget(struct crash_store *crash)
     for (size_t i = 0; i < crash->count; i++)
         free(crash->calls[i].data);
     crash->count = 0;
-    free(crash->base);
-    crash->base = NULL;
-    crash->base_bytes = 0;
 }
 
-static void crash_close(void *state)
+static void free_history(struct crash_store *crash)
 {
-    struct handle *handle = state;
-    struct crash_store *crash = handle->crash;
+    forget(crash);
+    for (size_t i = 0; i < crash->file_count; i++) {
+        envol_store_close(crash->files[i]->inner);
+        free(crash->files[i]->base);
+        free(crash->files[i]);
+    }
+    free(crash->files);
+    free(crash->calls);
+    pthread_mutex_destroy(&crash->lock);
+    free(crash);
+}
+
+void crash_hold(struct crash_store *crash)
+{
+    pthread_mutex_lock(&crash->lock);
+    crash->handles++;
+    pthread_mutex_unlock(&crash->lock);
+}
+
+void crash_let_go(struct crash_store *crash)
+{
     bool last;
 
     pthread_mutex_lock(&crash->lock);
     last = --crash->handles == 0;
     pthread_mutex_unlock(&crash->lock);
+    if (last)
+        free_history(crash);
+}
+
+static void crash_close(void *state)
+{
+    struct handle *handle = state;
+
     envol_store_close(handle->inner);
+    crash_let_go(handle->crash);
     free(handle);
-    if (!last)
-        return;
-    forget(crash);
-    envol_store_close(crash->inner);
-    free(crash->calls);
-    pthread_mutex_destroy(&crash->lock);
-    free(crash);
 }
 
 static const struct envol_store_vtable crash_vtable = {
@@ -191,26 +222,40 @@ static const struct envol_store_vtable crash_vtable = {
     .close = crash_close,
 };
 
-struct envol_store *crash_store_share(struct crash_store *crash)
+struct envol_store *crash_open_file(struct crash_store *crash, struct crash_file *file)
 {
     struct handle *handle = crash_alloc(sizeof(*handle));
     struct envol_store *store;
 
     handle->crash = crash;
-    ck_assert_int_eq(envol_memory_store_share(crash->inner, &handle->inner), ENVOL_OK);
-    pthread_mutex_lock(&crash->lock);
-    crash->handles++;
-    pthread_mutex_unlock(&crash->lock);
+    handle->file = file;
+    ck_assert_int_eq(envol_memory_store_share(file->inner, &handle->inner), ENVOL_OK);
+    crash_hold(crash);
     ck_assert_int_eq(envol_store_open(&crash_vtable, handle, 1, &store), ENVOL_OK);
     return store;
 }
 
-static void keep_base(struct crash_store *crash, const uint8_t *image, size_t bytes)
+struct envol_store *crash_store_share(struct crash_store *crash)
 {
-    crash->base = crash_alloc(bytes);
-    crash->base_bytes = bytes;
-    if (bytes > 0)
-        memcpy(crash->base, image, bytes);
+    return crash_open_file(crash, crash->files[0]);
+}
+
+struct crash_file *crash_add_file(struct crash_store *crash, const uint8_t *image, size_t bytes)
+{
+    struct crash_file *file = crash_alloc(sizeof(*file));
+
+    file->number = crash->file_count++;
+    crash->files = realloc(crash->files, crash->file_count * sizeof(struct crash_file *));
+    ck_assert_ptr_nonnull(crash->files);
+    crash->files[file->number] = file;
+    file->base = crash_alloc(bytes);
+    file->base_bytes = bytes;
+    ck_assert_int_eq(envol_memory_store_open(&file->inner), ENVOL_OK);
+    if (bytes > 0) {
+        memcpy(file->base, image, bytes);
+        ck_assert_int_eq(envol_store_write(file->inner, 0, image, bytes, NULL), ENVOL_OK);
+    }
+    return file;
 }
 
 struct crash_store *crash_store_new(const uint8_t *image, size_t bytes, struct envol_store **store)
@@ -218,10 +263,7 @@ struct crash_store *crash_store_new(const uint8_t *image, size_t bytes, struct e
     struct crash_store *crash = crash_alloc(sizeof(*crash));
 
     pthread_mutex_init(&crash->lock, NULL);
-    keep_base(crash, image, bytes);
-    ck_assert_int_eq(envol_memory_store_open(&crash->inner), ENVOL_OK);
-    if (bytes > 0)
-        ck_assert_int_eq(envol_store_write(crash->inner, 0, image, bytes, NULL), ENVOL_OK);
+    crash_add_file(crash, image, bytes);
     *store = crash_store_share(crash);
     return crash;
 }
@@ -237,18 +279,25 @@ size_t crash_store_calls(const struct crash_store *crash)
     return count;
 }
 
-void crash_store_settle(struct crash_store *crash)
+static void settle_file(struct crash_file *file)
 {
     uint64_t bytes;
     size_t got;
-    uint8_t *image;
 
-    ck_assert_int_eq(envol_store_size(crash->inner, &bytes, NULL), ENVOL_OK);
-    image = crash_alloc((size_t)bytes);
-    ck_assert_int_eq(envol_store_read(crash->inner, 0, image, (size_t)bytes, &got, NULL), ENVOL_OK);
+    ck_assert_int_eq(envol_store_size(file->inner, &bytes, NULL), ENVOL_OK);
+    free(file->base);
+    file->base = crash_alloc((size_t)bytes);
+    file->base_bytes = (size_t)bytes;
+    memcpy(file->base_name, file->name, sizeof(file->name));
+    ck_assert_int_eq(envol_store_read(file->inner, 0, file->base, (size_t)bytes, &got, NULL),
+                     ENVOL_OK);
+}
+
+void crash_store_settle(struct crash_store *crash)
+{
     forget(crash);
-    crash->base = image;
-    crash->base_bytes = (size_t)bytes;
+    for (size_t i = 0; i < crash->file_count; i++)
+        settle_file(crash->files[i]);
 }
 
 void crash_store_fail(struct crash_store *crash, unsigned nth, enum crash_fault fault)

@@ -46,7 +46,7 @@ struct crash_store *crash_store_new(const uint8_t *image, size_t bytes, struct e
 /* Another handle to the same bytes, with locks of its own, in the same history. */
 struct envol_store *crash_store_share(struct crash_store *crash);
 
-/* How many writes, resizes, discards and syncs there were. */
+/* How many writes, resizes, discards, syncs and changes of names there were. */
 size_t crash_store_calls(const struct crash_store *crash);
 /* Forgets the history: what is there now counts as synced.  Only when no sync has failed. */
 void crash_store_settle(struct crash_store *crash);
@@ -54,15 +54,24 @@ void crash_store_settle(struct crash_store *crash);
 /* How much of a failing write, resize or discard is done nevertheless. */
 enum crash_fault { CRASH_FAULT_NOTHING, CRASH_FAULT_HALF, CRASH_FAULT_ALL };
 
-/* The n-th call of read, write, resize, discard or sync from now on (1: the next; 0: none) fails,
- * once, with ENVOL_E_IO and errno EIO. */
+/* The n-th call of read, write, resize, discard or sync, or of a space beside it, from now on (1:
+ * the next; 0: none) fails, once, with ENVOL_E_IO and errno EIO. */
 void crash_store_fail(struct crash_store *crash, unsigned nth, enum crash_fault fault);
 /* Whether the call that was to fail has come. */
 int crash_store_failed(const struct crash_store *crash);
 
+/* A file of a space beside the store: crash_space.h. */
+struct crash_image_file {
+    const char *name;
+    const uint8_t *bytes;
+    size_t size;
+};
+
 struct crash_image {
     const uint8_t *bytes;
     size_t size;
+    const struct crash_image_file *files;
+    size_t file_count;
     size_t calls;      /* that had begun; the last of them may be in progress */
     const char *story; /* which moment, and what became of what was not synced */
 };
