@@ -152,6 +152,196 @@ ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_log_record_unseal(const struct envol_log_run *run, uint32_t index, const void *sealed,
                         size_t sealed_bytes, void *plain, struct envol_log_record *record);
 
+/* --- Logs: the library does the I/O.  envol_log(3). --- */
+
+/*
+ * A volume has at most one log.  It lies in segments, stores of a space; one writer appends, any
+ * number of readers follow, in the writer's process and in others.  A record is known by its LSN.
+ */
+struct envol_volume;
+struct envol_space;
+
+/* A log that is open for writing.  Any number of threads may use it. */
+struct envol_log;
+/* A place in a log that is being read.  One thread at a time. */
+struct envol_log_reader;
+
+#define ENVOL_LOG_SEGMENT_BYTES_DEFAULT (UINT64_C(64) << 20)
+#define ENVOL_LOG_SEGMENT_BYTES_MIN     (UINT64_C(64) << 10)
+#define ENVOL_LOG_SEGMENT_BYTES_MAX     (UINT64_C(16) << 30)
+/* Most bytes that may be appended and not synced, sealed; and most of one batch. */
+#define ENVOL_LOG_UNSYNCED_MAX (UINT32_C(128) << 20)
+
+struct envol_log_options {
+    size_t struct_size;
+    uint64_t segment_bytes;  /* a new segment begins before this; 0: the default */
+    uint32_t unsynced_bytes; /* an append syncs when more would wait for it; 0: the most */
+    uint32_t recycle;        /* how many truncated segments are kept to be used again */
+};
+
+/*
+ * Makes the volume's log, empty, and opens it; files of an earlier log of this volume are removed.
+ * The volume (a writer's) and the space are borrowed and must outlive the log.  options and error
+ * may be NULL.  *log is NULL on failure.
+ * ENVOL_E_STATE (there is a log, or the space holds that of another volume), ENVOL_E_BUSY (it is
+ * open), ENVOL_E_ARGUMENT, ENVOL_E_RANGE (options), ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
+ * ENVOL_E_KEY_REVOKED, ENVOL_E_RANDOM, ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY,
+ * ENVOL_E_UNSUPPORTED (a store of the space that is aligned to more than 1 byte), those of the
+ * space and its stores, and of a header update: ENVOL_E_STALE, ENVOL_E_CORRUPT, ENVOL_E_BUSY.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_log_create(struct envol_volume *volume, struct envol_space *space,
+                 const struct envol_log_options *options, struct envol_log **log,
+                 struct envol_error *error);
+
+/*
+ * Opens the log for writing, and begins a run.  After a crash it ends behind the last whole batch:
+ * what was synced, or more, never less.  What was torn is cut off; what may not have reached the
+ * disk is written again and synced first.
+ * ENVOL_E_STATE (there is no log), ENVOL_E_CORRUPT (a segment is missing, or does not read and is
+ * no torn end), otherwise as envol_log_create.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_log_open(struct envol_volume *volume, struct envol_space *space,
+               const struct envol_log_options *options, struct envol_log **log,
+               struct envol_error *error);
+
+/*
+ * Syncs, tells the volume's header where the log ends, and frees the handle in any case.  Without
+ * keys, or after a failure, the end is not told, and the next open searches it.  No other call may
+ * be under way; close the readers' and the log before the volume.  NULL is ignored.  In a forked
+ * child only memory is freed.
+ * ENVOL_E_KEY_REVOKED, ENVOL_E_IO and what else made the log fail, those of a header update.
+ */
+ENVOL_API enum envol_status envol_log_close(struct envol_log *log, struct envol_error *error);
+
+/* Removes the log: from the volume's header, then its files.  ENVOL_E_STATE (there is none),
+ * ENVOL_E_BUSY (it is open), otherwise as envol_log_create. */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_delete(struct envol_volume *volume,
+                                                             struct envol_space *space,
+                                                             struct envol_error *error);
+
+/*
+ * Appends a record; 0 to ENVOL_LOG_DATA_MAX bytes, data may be NULL for 0.  *lsn: in, its LSN,
+ * above that of the last record and below 2^64 - 1, or 0 for the next number; out, its LSN.  lsn
+ * may be NULL.  The record is safe after envol_log_sync.  An append syncs by itself when
+ * unsynced_bytes are waiting, and goes over to a new segment when one is full.
+ * On failure nothing was appended and *lsn is what it was.  A write or sync that fails makes the
+ * log fail: all calls answer that from then on; close it and open it again.
+ * ENVOL_E_ARGUMENT, ENVOL_E_RANGE (too long; an LSN as above), ENVOL_E_IO, ENVOL_E_KEY_REVOKED
+ * (nothing is lost: appends go on after envol_volume_unlock), ENVOL_E_FORKED, ENVOL_E_NO_MEMORY,
+ * ENVOL_E_LOCKED_MEMORY, ENVOL_E_RANDOM, those of a header update at a segment's end.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_append(struct envol_log *log,
+                                                             const void *data, size_t bytes,
+                                                             uint64_t *lsn,
+                                                             struct envol_error *error);
+
+/* One record of a batch. */
+struct envol_log_entry {
+    uint64_t lsn; /* in and out, as envol_log_append's */
+    const void *data;
+    size_t bytes;
+};
+
+/*
+ * Appends records that belong together, 1 or more, in one write: after a crash all of them are
+ * there, or none, and readers get none before the last.  The last one has the flag ENVOL_LOG_LAST,
+ * as every record has that was appended alone.  Statuses as envol_log_append's; ENVOL_E_RANGE too
+ * if they need more than ENVOL_LOG_UNSYNCED_MAX bytes sealed.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_append_batch(struct envol_log *log,
+                                                                   struct envol_log_entry *entries,
+                                                                   size_t count,
+                                                                   struct envol_error *error);
+
+/*
+ * Returns when every record up to lsn (0: all there are) is on stable storage.  Threads that call
+ * it together share one sync.  Needs no keys.
+ * ENVOL_E_RANGE (no record has that LSN yet), ENVOL_E_IO, ENVOL_E_FORKED, ENVOL_E_ARGUMENT.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_sync(struct envol_log *log, uint64_t lsn,
+                                                           struct envol_error *error);
+
+struct envol_log_info {
+    size_t struct_size;
+    enum envol_status failed; /* what every call answers; ENVOL_OK: the log works */
+    uint8_t log_id[ENVOL_LOG_ID_BYTES];
+    uint64_t oldest_segment, newest_segment; /* their numbers, from 1 */
+    uint64_t first_lsn;                      /* records below it were truncated; 0: none were */
+    uint64_t next_lsn;                       /* what an append of LSN 0 gets */
+    uint64_t durable_lsn;                    /* all records up to it are synced; 0: none is known */
+    uint64_t run;                            /* its number, from 1 */
+    uint64_t segment_bytes;                  /* so far, of the newest */
+    uint32_t epoch;                          /* of the DEK that this run is under */
+};
+/* ENVOL_E_ARGUMENT, ENVOL_E_FORKED. */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_status(struct envol_log *log,
+                                                             struct envol_log_info *info);
+
+/* Syncs, and goes over to a new segment; nothing if the newest has no record yet.  Statuses as
+ * envol_log_append's. */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_next_segment(struct envol_log *log,
+                                                                   struct envol_error *error);
+
+/*
+ * Gives up records below an LSN: whole segments that have no other, never the newest one.  The
+ * header is told first, then they are removed, or kept for new segments (options.recycle); what a
+ * failure leaves behind goes at the next open.  Statuses as envol_log_append's.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_truncate(struct envol_log *log,
+                                                               uint64_t below_lsn,
+                                                               struct envol_error *error);
+
+/*
+ * Reads from the first record whose LSN is from_lsn or above (0: the oldest).  volume may be a
+ * writer's or a reader's; both are borrowed.  *reader is NULL on failure.
+ * ENVOL_E_STATE (the volume has no log), ENVOL_E_RANGE (records from there on were truncated),
+ * ENVOL_E_CORRUPT, ENVOL_E_STALE (of a DEK newer than the volume handle knows: refresh it),
+ * ENVOL_E_ARGUMENT, ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_KEY_REVOKED, ENVOL_E_FORKED,
+ * those of the space and its stores.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_log_reader_open(struct envol_volume *volume, struct envol_space *space, uint64_t from_lsn,
+                      struct envol_log_reader **reader, struct envol_error *error);
+/*
+ * The same of segments without their volume, an archive of them, say: any run of consecutive ones.
+ * That their beginning or end is missing cannot be told.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_log_reader_open_archive(const struct envol_keyring *keyring, struct envol_space *space,
+                              uint64_t from_lsn, struct envol_log_reader **reader,
+                              struct envol_error *error);
+/* NULL is ignored. */
+ENVOL_API void envol_log_reader_close(struct envol_log_reader *reader);
+
+/*
+ * The next record; waits for one for wait_ms at most.  Its data is valid until the next call, and
+ * may be NULL for 0 bytes.  Records that are not synced yet are read as well.  On failure *record
+ * is zeros, and the reader stands where it stood: the call may be repeated.
+ * ENVOL_E_TIMEOUT (there is no more, yet), ENVOL_E_CORRUPT (changed, missing or replaced, and not
+ * the torn end of a log), ENVOL_E_RANGE (the log was truncated beyond this place), ENVOL_E_STALE
+ * (of a DEK newer than the volume handle knows: refresh it), ENVOL_E_KEY_REVOKED, ENVOL_E_ARGUMENT,
+ * ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_FORKED, those of the space and its stores.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_reader_next(struct envol_log_reader *reader,
+                                                                  uint32_t wait_ms,
+                                                                  struct envol_log_record *record,
+                                                                  struct envol_error *error);
+
+/* Called for each record; return 0 to go on, another number to stop. */
+typedef int envol_log_replay_callback(void *ctx, const struct envol_log_record *record);
+
+/*
+ * Hands every record from from_lsn (0: the oldest) to to_lsn (0: the end) to the callback, which
+ * may not use the log.  ENVOL_E_CANCELLED: the callback stopped it; otherwise the statuses of
+ * envol_log_reader_open and _next, but for ENVOL_E_TIMEOUT, which is the end.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_log_replay(struct envol_volume *volume, struct envol_space *space, uint64_t from_lsn,
+                 uint64_t to_lsn, envol_log_replay_callback *callback, void *ctx,
+                 struct envol_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -117,9 +117,9 @@ static size_t all_bytes(const struct envol_log_record *records, size_t count)
     return bytes;
 }
 
-static enum envol_status seal_held(const struct envol_log_run *run,
-                                   const struct envol_log_record *records, size_t count,
-                                   uint8_t *out)
+enum envol_status envol_log_records_seal_held(const struct envol_log_run *run,
+                                              const struct envol_log_record *records, size_t count,
+                                              uint8_t *out)
 {
     const struct envol_aes_kernel *kernel = run->keyring->kernel;
     enum envol_status status = run->state;
@@ -153,7 +153,7 @@ enum envol_status envol_log_records_seal(const struct envol_log_run *run,
     enum envol_status status = enter(run);
 
     if (status == ENVOL_OK) {
-        status = seal_held(run, records, count, out);
+        status = envol_log_records_seal_held(run, records, count, out);
         envol_keyring_release(run->keyring, NULL);
     }
     if (status != ENVOL_OK)
@@ -229,7 +229,7 @@ enum envol_status envol_log_record_seal_batch(struct envol_log_run *run,
         if (status == ENVOL_OK)
             status = claim_all(run, records, count);
         if (status == ENVOL_OK)
-            status = seal_held(run, records, count, out);
+            status = envol_log_records_seal_held(run, records, count, out);
         envol_keyring_release(run->keyring, NULL);
     }
     if (status != ENVOL_OK)

@@ -72,6 +72,11 @@ struct envol_log_run {
 enum envol_status envol_log_records_seal(const struct envol_log_run *run,
                                          const struct envol_log_record *records, size_t count,
                                          uint8_t *out);
+/* The same for who holds the keyring's keys already and was the one to begin the run.  Only a kernel
+ * that fails makes it fail where run->state was ENVOL_OK; out is undefined then. */
+enum envol_status envol_log_records_seal_held(const struct envol_log_run *run,
+                                              const struct envol_log_record *records, size_t count,
+                                              uint8_t *out);
 /* ENVOL_E_ARGUMENT or ENVOL_E_RANGE for what envol_log_record_seal refuses of a record. */
 enum envol_status envol_log_record_check(const struct envol_log_run *run,
                                          const struct envol_log_record *record);

@@ -62,6 +62,7 @@ struct envol_volume {
     struct envol_lease *lease;              /* NULL: none; changes under turn */
     struct envol_area *area; /* area.h; NULL: pages are not atomic, or this is a reader's */
     pthread_mutex_t turn; /* one check or unlock at a time; an owner that comes again is refused */
+    _Atomic bool has_log; /* its log is open, or being made or removed */
     bool read_only, gcm, sparse;
     bool holds_lock; /* envol_volume_lock_store */
     bool has_locks;  /* access, growth and turn are initialised */
@@ -147,6 +148,15 @@ enum envol_status envol_volume_write_header(struct envol_volume *volume,
                                             struct envol_error *error);
 /* Syncs the store; after one failure always fails, as nobody knows what reached the disk. */
 enum envol_status envol_volume_flush(struct envol_volume *volume, struct envol_error *error);
+
+/* log_seal.c */
+/* What the header says of the volume's log.  ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED. */
+enum envol_status envol_volume_log_seal(struct envol_volume *volume, struct envol_log_seal *seal);
+/* Says something else, in the next generation of the header; a failure leaves it as it was, here.
+ * A writer's, in the process that opened it.  Takes access and growth. */
+enum envol_status envol_volume_set_log_seal(struct envol_volume *volume,
+                                            const struct envol_log_seal *seal,
+                                            struct envol_error *error);
 
 /* growth.c */
 uint64_t envol_volume_offset(const struct envol_volume *volume, uint64_t page_no);

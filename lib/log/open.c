@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Handles of a log: made, freed, and what an open does around the search for its end. */
+#include "log/log.h"
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/memory.h"
+
+enum envol_status envol_log_claim(struct envol_volume *volume, const struct envol_space *space,
+                                  struct envol_error *error)
+{
+    enum envol_status status;
+
+    if (volume == NULL || space == NULL)
+        return envol_fail(error, ENVOL_E_ARGUMENT, "a NULL volume or space");
+    status = envol_volume_enter(volume, ENVOL_ACCESS_WRITE);
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, NULL);
+    envol_volume_leave(volume);
+    if (!envol_volume_is_own(volume))
+        return envol_fail(error, ENVOL_E_FORKED, "a forked child cannot write its parent's log");
+    if (atomic_exchange(&volume->has_log, true))
+        return envol_fail(error, ENVOL_E_BUSY, "the volume's log is open");
+    return ENVOL_OK;
+}
+
+void envol_log_unclaim(struct envol_volume *volume)
+{
+    atomic_store(&volume->has_log, false);
+}
+
+static enum envol_status check_options(const struct envol_log_options *options,
+                                       struct envol_error *error)
+{
+    if (options == NULL)
+        return ENVOL_OK;
+    if (options->struct_size < sizeof(*options))
+        return envol_fail(error, ENVOL_E_ARGUMENT, "options of another size");
+    if (options->segment_bytes != 0 && (options->segment_bytes < ENVOL_LOG_SEGMENT_BYTES_MIN ||
+                                        options->segment_bytes > ENVOL_LOG_SEGMENT_BYTES_MAX))
+        return envol_fail(error, ENVOL_E_RANGE, "segments of %llu bytes",
+                          (unsigned long long)options->segment_bytes);
+    if (options->unsynced_bytes > ENVOL_LOG_UNSYNCED_MAX)
+        return envol_fail(error, ENVOL_E_RANGE, "%u bytes that are not synced",
+                          (unsigned)options->unsynced_bytes);
+    return ENVOL_OK;
+}
+
+/* With these attributes none of them can fail on Linux. */
+static void init_locks(struct envol_log *log)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_mutex_init(&log->admin, NULL);
+    pthread_mutex_init(&log->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&log->changed, NULL);
+    pthread_cond_init(&log->gathered, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+enum envol_status envol_log_make(struct envol_volume *volume, struct envol_space *space,
+                                 const struct envol_log_options *options, struct envol_log **log,
+                                 struct envol_error *error)
+{
+    enum envol_status status = check_options(options, error);
+    struct envol_log *made;
+
+    if (status == ENVOL_OK)
+        status = envol_log_claim(volume, space, error);
+    if (status != ENVOL_OK)
+        return status;
+    made = envol_alloc(sizeof(*made), _Alignof(struct envol_log));
+    if (made == NULL) {
+        envol_log_unclaim(volume);
+        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    }
+    made->volume = volume;
+    made->space = space;
+    made->keyring = envol_volume_keyring(volume);
+    made->generation = envol_process_generation();
+    made->segment_bytes = options != NULL ? options->segment_bytes : 0;
+    made->unsynced_bytes = options != NULL ? options->unsynced_bytes : 0;
+    made->recycle = options != NULL ? options->recycle : 0;
+    if (made->segment_bytes == 0)
+        made->segment_bytes = ENVOL_LOG_SEGMENT_BYTES_DEFAULT;
+    if (made->unsynced_bytes == 0)
+        made->unsynced_bytes = ENVOL_LOG_UNSYNCED_MAX;
+    made->run_records = ENVOL_LOG_RECORDS_MAX;
+    init_locks(made);
+    *log = made;
+    return ENVOL_OK;
+}
+
+/* A child's mutexes may be held by a thread that does not exist; the claim is the parent's. */
+void envol_log_free(struct envol_log *log)
+{
+    bool own = log->generation == envol_process_generation();
+
+    envol_log_run_close(log->run);
+    envol_store_close(log->store);
+    for (size_t i = 0; i < ENVOL_LOG_BUFFERS; i++)
+        envol_free(atomic_load(&log->buffers[i]));
+    if (own) {
+        pthread_cond_destroy(&log->gathered);
+        pthread_cond_destroy(&log->changed);
+        pthread_mutex_destroy(&log->lock);
+        pthread_mutex_destroy(&log->admin);
+        envol_log_unclaim(log->volume);
+    }
+    envol_free(log);
+}
+
+static enum envol_status check_names(const struct envol_log *log,
+                                     const struct envol_log_segments *segments,
+                                     struct envol_error *error)
+{
+    for (uint64_t i = log->seal.oldest_segment; i <= log->seal.newest_segment; i++)
+        if (!envol_log_segments_have(segments, i))
+            return envol_fail(error, ENVOL_E_CORRUPT, "segment %llu of the log is missing",
+                              (unsigned long long)i);
+    return ENVOL_OK;
+}
+
+/* What a truncation that was cut short left behind goes, and of the segments that wait to be used
+ * those that are too many. */
+static enum envol_status tidy(struct envol_log *log, const struct envol_log_segments *segments,
+                              struct envol_error *error)
+{
+    enum envol_status status = ENVOL_OK;
+
+    for (size_t i = 0; i < segments->count && status == ENVOL_OK; i++) {
+        uint64_t number = segments->numbers[i];
+
+        if (number >= log->seal.oldest_segment && number <= log->seal.newest_segment)
+            continue;
+        if (number == log->seal.newest_segment + 1 + log->spares && log->spares < log->recycle)
+            log->spares++;
+        else
+            status = envol_log_segment_remove(log->space, number, error);
+    }
+    return status;
+}
+
+/* From here on a crash leaves a log that is open. */
+static enum envol_status break_seal(struct envol_log *log, struct envol_error *error)
+{
+    struct envol_log_seal seal = {
+        .struct_size = sizeof(seal),
+        .kind = ENVOL_LOG_SEAL_OPEN,
+        .lowest_epoch = log->seal.lowest_epoch,
+        .oldest_segment = log->seal.oldest_segment,
+        .newest_segment = log->seal.newest_segment,
+        .first_lsn = log->seal.first_lsn,
+    };
+    enum envol_status status;
+
+    if (log->seal.kind == ENVOL_LOG_SEAL_OPEN)
+        return ENVOL_OK;
+    for (size_t i = 0; i < sizeof(seal.log_id); i++)
+        seal.log_id[i] = log->seal.log_id[i];
+    status = envol_volume_set_log_seal(log->volume, &seal, error);
+    if (status == ENVOL_OK)
+        log->seal = seal;
+    return status;
+}
+
+static enum envol_status open_log(struct envol_log *log, struct envol_error *error)
+{
+    struct envol_log_segments segments;
+    enum envol_status status = envol_volume_log_seal(log->volume, &log->seal);
+
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, NULL);
+    if (log->seal.kind == ENVOL_LOG_SEAL_NONE)
+        return envol_fail(error, ENVOL_E_STATE, "the volume has no log");
+    status = envol_log_list(log->space, &segments, error);
+    if (status != ENVOL_OK)
+        return status;
+    status = check_names(log, &segments, error);
+    if (status == ENVOL_OK)
+        status = envol_log_recover(log, error);
+    if (status == ENVOL_OK)
+        status = tidy(log, &segments, error);
+    envol_log_segments_free(&segments);
+    if (status == ENVOL_OK)
+        status = break_seal(log, error);
+    if (status != ENVOL_OK)
+        return status;
+    if (log->ended || envol_log_run_place(log->offset) >= log->segment_bytes)
+        return envol_log_begin_segment(log, error);
+    return envol_log_begin_run(log, error);
+}
+
+enum envol_status envol_log_open(struct envol_volume *volume, struct envol_space *space,
+                                 const struct envol_log_options *options, struct envol_log **log,
+                                 struct envol_error *error)
+{
+    struct envol_log *made;
+    enum envol_status status;
+
+    if (log == NULL)
+        return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
+    *log = NULL;
+    status = envol_log_make(volume, space, options, &made, error);
+    if (status != ENVOL_OK)
+        return status;
+    status = open_log(made, error);
+    if (status != ENVOL_OK) {
+        envol_log_free(made);
+        return status;
+    }
+    *log = made;
+    envol_error_clear(error);
+    return ENVOL_OK;
+}
