@@ -59,7 +59,16 @@ static enum envol_status look_at_volume(struct envol_log_reader *reader, struct 
     return ENVOL_OK;
 }
 
-/* *found: a cursor at the segment's first run, if the segment is one of the log. */
+static struct envol_log_cursor nowhere(const struct envol_log_reader *reader)
+{
+    struct envol_log_cursor cursor = {.keyring = reader->cursor.keyring};
+
+    cursor.has_id = reader->volume != NULL;
+    memcpy(cursor.log_id, reader->seal.log_id, sizeof(cursor.log_id));
+    return cursor;
+}
+
+/* To a segment's first run, if the segment is one of the log. */
 static enum envol_status try_segment(const struct envol_log_reader *reader, uint64_t number,
                                      struct envol_log_cursor *found, struct envol_error *error)
 {
@@ -67,11 +76,8 @@ static enum envol_status try_segment(const struct envol_log_reader *reader, uint
     enum envol_status status =
         envol_log_segment_open(reader->space, number, ENVOL_SPACE_READ_ONLY, &store, error);
 
-    *found = (struct envol_log_cursor){.keyring = reader->cursor.keyring,
-                                       .has_id = reader->cursor.has_id};
     if (status != ENVOL_OK)
         return status == ENVOL_E_RANGE ? ENVOL_E_UNWRITTEN : status;
-    memcpy(found->log_id, reader->cursor.log_id, sizeof(found->log_id));
     return envol_log_cursor_begin(found, number, store, error);
 }
 
@@ -111,6 +117,7 @@ static enum envol_status seek(struct envol_log_reader *reader, uint64_t number,
     if (status == ENVOL_E_UNWRITTEN)
         return missing(number, error);
     while (status == ENVOL_OK && (reader->volume == NULL || number < reader->seal.newest_segment)) {
+        found = nowhere(reader);
         status = try_segment(reader, ++number, &found, error);
         /* One that waits to be used again has a lower run. */
         if (status == ENVOL_OK && found.run_no > reader->cursor.run_no &&
@@ -138,10 +145,7 @@ static enum envol_status open_reader(struct envol_log_reader *reader, struct env
                             (unsigned long long)reader->seal.first_lsn);
     if (status != ENVOL_OK)
         return status;
-    if (reader->volume != NULL) {
-        memcpy(reader->cursor.log_id, reader->seal.log_id, sizeof(reader->cursor.log_id));
-        reader->cursor.has_id = true;
-    }
+    reader->cursor = nowhere(reader);
     status = first_number(reader, &number, error);
     return status == ENVOL_OK ? seek(reader, number, error) : status;
 }
