@@ -296,7 +296,7 @@ enum envol_status envol_log_cursor_find(struct envol_log_cursor *cursor, uint32_
 /* A record of another run or of old times does not look as if it could be one; few get so far that
  * they are authenticated. */
 static enum envol_status is_evidence(struct envol_log_cursor *cursor, uint64_t offset,
-                                     const uint8_t *head, struct envol_error *error)
+                                     const uint8_t *head, uint64_t *work, struct envol_error *error)
 {
     struct envol_log_place at = {.offset = offset};
     struct envol_log_record record;
@@ -308,7 +308,13 @@ static enum envol_status is_evidence(struct envol_log_cursor *cursor, uint64_t o
         return ENVOL_E_UNWRITTEN;
     at.index = record.index;
     status = is_within(cursor, offset, envol_log_record_bytes(record.bytes), error);
-    return status == ENVOL_OK ? unseal(cursor, &at, &record, tag, error) : status;
+    if (status != ENVOL_OK)
+        return status;
+    /* So much that looks right and is wrong is no chance. */
+    if (*work < record.bytes)
+        return ENVOL_OK;
+    *work -= record.bytes;
+    return unseal(cursor, &at, &record, tag, error);
 }
 
 /* A writer leaves no more than that unsynced, so that whatever begins behind it knows of the bad
@@ -348,14 +354,11 @@ enum envol_status envol_log_cursor_search(struct envol_log_cursor *cursor,
         while (at + ENVOL_LOG_RECORD_HEADER_BYTES <= got && envol_load32(head + at + 4) > 7)
             at += 16;
         if (at + ENVOL_LOG_RECORD_HEADER_BYTES <= got) {
-            uint64_t bytes = envol_load32(head + at);
-
-            status = is_evidence(cursor, offset + at, head + at, error);
-            if (status == ENVOL_OK || work < bytes)
+            status = is_evidence(cursor, offset + at, head + at, &work, error);
+            if (status == ENVOL_OK)
                 return found_evidence(cursor, error);
             if (status != ENVOL_E_UNWRITTEN)
                 return status;
-            work -= bytes;
             at += 16;
         }
         offset += at;

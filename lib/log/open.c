@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+#include <string.h>
+
 enum envol_status envol_log_claim(struct envol_volume *volume, const struct envol_space *space,
                                   struct envol_error *error)
 {
@@ -123,8 +125,10 @@ static enum envol_status check_names(const struct envol_log *log,
     return ENVOL_OK;
 }
 
-/* What a truncation that was cut short left behind goes, and of the segments that wait to be used
- * those that are too many. */
+/*
+ * What a truncation that was cut short left behind goes, and what lies behind the newest segment: a
+ * segment that never came into the header may hold runs of the same numbers as those to come.
+ */
 static enum envol_status tidy(struct envol_log *log, const struct envol_log_segments *segments,
                               struct envol_error *error)
 {
@@ -133,17 +137,17 @@ static enum envol_status tidy(struct envol_log *log, const struct envol_log_segm
     for (size_t i = 0; i < segments->count && status == ENVOL_OK; i++) {
         uint64_t number = segments->numbers[i];
 
-        if (number >= log->seal.oldest_segment && number <= log->seal.newest_segment)
-            continue;
-        if (number == log->seal.newest_segment + 1 + log->spares && log->spares < log->recycle)
-            log->spares++;
-        else
+        if (number < log->seal.oldest_segment || number > log->seal.newest_segment)
             status = envol_log_segment_remove(log->space, number, error);
     }
     return status;
 }
 
-/* From here on a crash leaves a log that is open. */
+/*
+ * From here on a crash leaves a log that is open.  The header is written even if it says so: what
+ * it says of the segments may have been read from a cache and not be on the disk, and records will
+ * be promised that lie in them.
+ */
 static enum envol_status break_seal(struct envol_log *log, struct envol_error *error)
 {
     struct envol_log_seal seal = {
@@ -156,10 +160,7 @@ static enum envol_status break_seal(struct envol_log *log, struct envol_error *e
     };
     enum envol_status status;
 
-    if (log->seal.kind == ENVOL_LOG_SEAL_OPEN)
-        return ENVOL_OK;
-    for (size_t i = 0; i < sizeof(seal.log_id); i++)
-        seal.log_id[i] = log->seal.log_id[i];
+    memcpy(seal.log_id, log->seal.log_id, sizeof(seal.log_id));
     status = envol_volume_set_log_seal(log->volume, &seal, error);
     if (status == ENVOL_OK)
         log->seal = seal;
@@ -182,10 +183,10 @@ static enum envol_status open_log(struct envol_log *log, struct envol_error *err
     if (status == ENVOL_OK)
         status = envol_log_recover(log, error);
     if (status == ENVOL_OK)
+        status = break_seal(log, error);
+    if (status == ENVOL_OK)
         status = tidy(log, &segments, error);
     envol_log_segments_free(&segments);
-    if (status == ENVOL_OK)
-        status = break_seal(log, error);
     if (status != ENVOL_OK)
         return status;
     if (log->ended || envol_log_run_place(log->offset) >= log->segment_bytes)
