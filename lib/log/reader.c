@@ -14,7 +14,7 @@
 
 /* How often a reader looks again, and how long it waits in between; and how long the search behind
  * an end that is there to stay is not repeated. */
-enum { LOOKS = 4, PAUSE_MS = 5, PAUSE_MS_MAX = 50, SEARCH_MS = 1000 };
+enum { LOOKS = 4, PAUSE_MS = 1, PAUSE_MS_MAX = 50, SEARCH_MS = 1000 };
 
 struct envol_log_reader {
     struct envol_volume *volume; /* NULL: an archive */
