@@ -52,7 +52,8 @@ struct envol_log {
     pthread_cond_t gathered;  /* for a leader that waits for company */
     enum envol_status failed; /* for good */
     int failed_errno;
-    bool switching;            /* nobody reserves or syncs: somebody changes the run */
+    /* Nobody reserves or syncs: whoever changes the run owns what follows without the lock. */
+    bool switching;
     bool syncing;              /* there is a leader */
     unsigned patient;          /* threads that wait for a write to end */
     unsigned waiting, crowd;   /* for a sync: now, and at the end of the last one */

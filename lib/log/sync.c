@@ -93,7 +93,9 @@ enum envol_status envol_log_sync_to(struct envol_log *log, uint64_t lsn, struct 
 {
     enum envol_status status = envol_log_failure(log, error);
 
-    while (status == ENVOL_OK && log->durable_lsn < lsn) {
+    /* What a change of the run or segment is about to say of the end is not looked at before it is
+     * done. */
+    while (status == ENVOL_OK && (log->switching || log->durable_lsn < lsn)) {
         if (log->syncing || log->switching) {
             log->waiting++;
             pthread_cond_signal(&log->gathered);
@@ -114,6 +116,8 @@ enum envol_status envol_log_sync(struct envol_log *log, uint64_t lsn, struct env
     if (status != ENVOL_OK)
         return status;
     pthread_mutex_lock(&log->lock);
+    while (log->switching)
+        envol_log_wait(log);
     if (lsn == 0)
         lsn = log->next_lsn - 1;
     if (lsn >= log->next_lsn)
