@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 /*
- * Seconds a test may take unless its case says otherwise: generous, as machines are shared, and five
- * times that under a tool.  Check looks when a case is made, which is before test_run.
+ * Seconds a test may take unless its case says otherwise: generous, as machines are shared, and
+ * five times that under a tool.  Check looks when a case is made, which is before test_run.
  */
 __attribute__((constructor)) static void set_timeout(void)
 {

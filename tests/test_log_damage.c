@@ -50,13 +50,29 @@ static uint64_t whole_at(size_t bytes)
     return last;
 }
 
+static struct envol_log_seal seal_of(void)
+{
+    struct envol_log_seal seal;
+
+    ck_assert_int_eq(envol_volume_log_seal(f.v.volume, &seal), ENVOL_OK);
+    return seal;
+}
+
+/* The volume's header as it was. */
+static void put_seal(const struct envol_log_seal *seal)
+{
+    ck_assert_int_eq(envol_volume_set_log_seal(f.v.volume, seal, &f.error), ENVOL_OK);
+}
+
 /* A log that is not closed may be cut between two batches; anything else is its torn end. */
 START_TEST(cut_at_every_byte)
 {
+    struct envol_log_seal seal;
     size_t bytes;
     uint8_t *image;
 
     make_one(_i != 0);
+    seal = seal_of();
     image = log_segment_get(f.space, 1, &bytes);
     ck_assert_uint_eq(bytes, ends[4]);
     for (size_t cut = 0; cut < bytes; cut++) {
@@ -74,6 +90,7 @@ START_TEST(cut_at_every_byte)
         ck_assert_uint_eq(last, whole_at(cut));
         ck_assert_int_eq(try_open(), ENVOL_OK);
         log_expect(&f, 0, whole_at(cut));
+        put_seal(&seal);
     }
     free(image);
     log_fixture_free(&f);
@@ -278,6 +295,102 @@ START_TEST(no_plaintext_is_written)
 }
 END_TEST
 
+/* What is synced in a later run is not given up with a bad record before it, or with its header. */
+START_TEST(a_later_run_is_missed)
+{
+    static const uint64_t places[] = {144 + 5, 4096 + 5};
+    static const uint8_t zeros[512];
+    enum envol_status status;
+    size_t bytes;
+    uint8_t *image;
+
+    log_fixture_create(&f, SMALL);
+    log_put_many(&f, 10, 40);
+    log_sync(&f);
+    log_fixture_kill(&f);
+    log_fixture_open(&f, ENVOL_OK);
+    log_put_many(&f, 10, 40);
+    log_sync(&f);
+    log_fixture_kill(&f);
+    image = log_segment_get(f.space, 1, &bytes);
+    memcpy(image + places[_i] / 512 * 512, zeros, sizeof(zeros));
+    log_segment_put(f.space, 1, image, bytes);
+    (void)log_read(&f, 0, &status);
+    ck_assert_int_eq(status, ENVOL_E_CORRUPT);
+    ck_assert_int_eq(try_open(), ENVOL_E_CORRUPT);
+    free(image);
+    log_fixture_free(&f);
+}
+END_TEST
+
+/* An older segment in the newest one's place begins with a run of its own. */
+START_TEST(an_older_segment_is_the_newest)
+{
+    size_t bytes;
+    uint8_t *image;
+
+    log_fixture_create(&f, SMALL);
+    (void)log_put(&f, 40);
+    ck_ok(envol_log_next_segment(f.log, &f.error));
+    (void)log_put(&f, 40);
+    log_sync(&f);
+    log_fixture_kill(&f);
+    image = log_segment_get(f.space, 1, &bytes);
+    log_segment_put(f.space, 2, image, bytes);
+    ck_assert_int_eq(try_open(), ENVOL_E_CORRUPT);
+    free(image);
+    log_fixture_free(&f);
+}
+END_TEST
+
+/* With an older header the log goes on where that knew it to be, were it not for what follows. */
+START_TEST(the_header_is_older)
+{
+    struct envol_log_seal seal;
+
+    log_fixture_create(&f, SMALL);
+    (void)log_put(&f, 40);
+    seal = seal_of();
+    ck_ok(envol_log_next_segment(f.log, &f.error));
+    (void)log_put(&f, 40);
+    log_sync(&f);
+    log_fixture_kill(&f);
+    put_seal(&seal);
+    ck_assert_int_eq(try_open(), ENVOL_E_STALE);
+    seal.newest_segment = 2;
+    put_seal(&seal);
+    ck_assert_int_eq(try_open(), ENVOL_OK);
+    log_expect(&f, 0, 2);
+    log_fixture_free(&f);
+}
+END_TEST
+
+/* A reader is in a segment that no header names yet when its writer is gone. */
+START_TEST(a_segment_is_begun_anew)
+{
+    struct envol_log_reader *reader;
+    struct envol_log_record record;
+    struct envol_log_seal seal;
+
+    log_fixture_create(&f, SMALL);
+    (void)log_put(&f, 40);
+    seal = seal_of();
+    ck_ok(envol_log_next_segment(f.log, &f.error));
+    ck_ok(envol_log_reader_open(f.v.volume, f.space, 0, &reader, &f.error));
+    ck_ok(envol_log_reader_next(reader, 0, &record, &f.error));
+    ck_assert_int_eq(envol_log_reader_next(reader, 0, &record, &f.error), ENVOL_E_TIMEOUT);
+    log_fixture_kill(&f);
+    put_seal(&seal);
+    log_fixture_open(&f, ENVOL_OK);
+    (void)log_put(&f, 40);
+    ck_ok(envol_log_reader_next(reader, 0, &record, &f.error));
+    ck_assert_uint_eq(record.lsn, 2);
+    envol_log_reader_close(reader);
+    log_fixture_close(&f);
+    log_fixture_free(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("log_damage");
@@ -292,6 +405,10 @@ int main(void)
     tcase_add_loop_test(tcase, the_log_of_another_volume, 0, 2);
     tcase_add_test(tcase, a_recycled_segment_holds_older_records);
     tcase_add_test(tcase, no_plaintext_is_written);
+    tcase_add_loop_test(tcase, a_later_run_is_missed, 0, 2);
+    tcase_add_test(tcase, an_older_segment_is_the_newest);
+    tcase_add_test(tcase, the_header_is_older);
+    tcase_add_test(tcase, a_segment_is_begun_anew);
     suite_add_tcase(suite, tcase);
     return test_run(suite);
 }

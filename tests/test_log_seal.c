@@ -215,7 +215,7 @@ static const struct bad {
     {"an epoch to come", 2, 4, 4, 2, ENVOL_E_CORRUPT},
     {"no oldest segment", 1, 24, 8, 0, ENVOL_E_CORRUPT},
     {"an oldest behind the newest", 2, 24, 8, 0x030406, ENVOL_E_CORRUPT},
-    {"open, and a run", 1, 40, 8, 1, ENVOL_E_CORRUPT},
+    {"open, and a run", 1, 40, 8, 1, ENVOL_OK},
     {"open, and an LSN", 1, 55, 1, 1, ENVOL_E_CORRUPT},
     {"open, and an end", 1, 56, 8, 16, ENVOL_E_CORRUPT},
     {"open, and records", 1, 64, 4, 1, ENVOL_E_CORRUPT},

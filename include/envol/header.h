@@ -212,7 +212,8 @@ envol_header_set_pages(struct envol_header *header, uint64_t high_water, int cle
 #define ENVOL_LOG_SEAL_SEALED 2u /* it ends exactly where this says */
 
 /* What a header says of the volume's transaction log (envol_log(3)).  Segments and LSNs count from
- * 1.  The fields from last_run to last_tag are of a sealed log, and zeros while it is open. */
+ * 1.  The fields from next_lsn to last_tag are of a sealed log, and zeros while it is open;
+ * last_run then is a run that has begun: the log does not end before it. */
 struct envol_log_seal {
     size_t struct_size;
     uint32_t kind;

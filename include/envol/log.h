@@ -201,10 +201,11 @@ envol_log_create(struct envol_volume *volume, struct envol_space *space,
  * ENVOL_E_STATE (there is no log), ENVOL_E_CORRUPT (a segment is missing, or does not read and is
  * no torn end), otherwise as envol_log_create.
  */
-ENVOL_API ENVOL_NODISCARD enum envol_status
-envol_log_open(struct envol_volume *volume, struct envol_space *space,
-               const struct envol_log_options *options, struct envol_log **log,
-               struct envol_error *error);
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_open(struct envol_volume *volume,
+                                                           struct envol_space *space,
+                                                           const struct envol_log_options *options,
+                                                           struct envol_log **log,
+                                                           struct envol_error *error);
 
 /*
  * Syncs, tells the volume's header where the log ends, and frees the handle in any case.  Without
@@ -217,9 +218,8 @@ ENVOL_API enum envol_status envol_log_close(struct envol_log *log, struct envol_
 
 /* Removes the log: from the volume's header, then its files.  ENVOL_E_STATE (there is none),
  * ENVOL_E_BUSY (it is open), otherwise as envol_log_create. */
-ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_delete(struct envol_volume *volume,
-                                                             struct envol_space *space,
-                                                             struct envol_error *error);
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_log_delete(struct envol_volume *volume, struct envol_space *space, struct envol_error *error);
 
 /*
  * Appends a record; 0 to ENVOL_LOG_DATA_MAX bytes, data may be NULL for 0.  *lsn: in, its LSN,
@@ -289,9 +289,8 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_next_segment(struct envol_
  * header is told first, then they are removed, or kept for new segments (options.recycle); what a
  * failure leaves behind goes at the next open.  Statuses as envol_log_append's.
  */
-ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_truncate(struct envol_log *log,
-                                                               uint64_t below_lsn,
-                                                               struct envol_error *error);
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_log_truncate(struct envol_log *log, uint64_t below_lsn, struct envol_error *error);
 
 /*
  * Reads from the first record whose LSN is from_lsn or above (0: the oldest).  volume may be a
@@ -337,10 +336,11 @@ typedef int envol_log_replay_callback(void *ctx, const struct envol_log_record *
  * may not use the log.  ENVOL_E_CANCELLED: the callback stopped it; otherwise the statuses of
  * envol_log_reader_open and _next, but for ENVOL_E_TIMEOUT, which is the end.
  */
-ENVOL_API ENVOL_NODISCARD enum envol_status
-envol_log_replay(struct envol_volume *volume, struct envol_space *space, uint64_t from_lsn,
-                 uint64_t to_lsn, envol_log_replay_callback *callback, void *ctx,
-                 struct envol_error *error);
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_replay(struct envol_volume *volume,
+                                                             struct envol_space *space,
+                                                             uint64_t from_lsn, uint64_t to_lsn,
+                                                             envol_log_replay_callback *callback,
+                                                             void *ctx, struct envol_error *error);
 
 #ifdef __cplusplus
 }

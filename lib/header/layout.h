@@ -57,14 +57,14 @@
  *       64     32  commitment of the journal of the hot range
  *       96     32  zeros
  *
- * The log seal.  40 to 87 are zero while the log is open: its end is where its files end.
+ * The log seal.  48 to 87 are zero while the log is open: its end is where its files end.
  *
  *        0      4  kind: 0 none, 1 the log is open, or was not closed, 2 sealed
  *        4      4  lowest epoch that its segments need
  *        8     16  log id
  *       24      8  oldest segment, from 1
  *       32      8  newest segment
- *       40      8  last run
+ *       40      8  last run; of an open log, one that has begun
  *       48      8  next LSN
  *       56      8  offset of the end in the newest segment
  *       64      4  records of the last run

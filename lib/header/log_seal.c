@@ -39,11 +39,11 @@ void envol_log_seal_encode(const struct envol_log_seal *seal, uint8_t *record)
     envol_store64(record + ENVOL_LOG_SEAL_AT_FIRST_LSN, seal->first_lsn);
 }
 
-/* The end of a log that is open is where its files end. */
+/* The end of a log that is open is where its files end, no sooner than in its last run. */
 static bool is_open_record(const uint8_t *record)
 {
-    return envol_is_zero(record + ENVOL_LOG_SEAL_AT_RUN,
-                         ENVOL_LOG_SEAL_AT_FIRST_LSN - ENVOL_LOG_SEAL_AT_RUN);
+    return envol_is_zero(record + ENVOL_LOG_SEAL_AT_NEXT_LSN,
+                         ENVOL_LOG_SEAL_AT_FIRST_LSN - ENVOL_LOG_SEAL_AT_NEXT_LSN);
 }
 
 static bool end_is_sound(const struct envol_log_seal *seal)

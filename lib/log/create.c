@@ -54,6 +54,7 @@ static enum envol_status begin(struct envol_log *log, struct envol_error *error)
         .kind = ENVOL_LOG_SEAL_OPEN,
         .oldest_segment = 1,
         .newest_segment = 1,
+        .last_run = 1,
     };
     uint8_t tag[ENVOL_LOG_TAG_BYTES];
     enum envol_status status = envol_random(seal.log_id, sizeof(seal.log_id));

@@ -88,6 +88,11 @@ enum envol_status envol_log_cursor_next_run(struct envol_log_cursor *cursor,
 enum envol_status envol_log_cursor_next_segment(struct envol_log_cursor *cursor,
                                                 struct envol_store *store,
                                                 struct envol_error *error);
+/*
+ * While no record of the run was read: if the segment, opened again, has it begun anew, goes over
+ * to that.  Whether it did.  The store is taken in any case.
+ */
+bool envol_log_cursor_renew(struct envol_log_cursor *cursor, struct envol_store *store);
 /* Where record `index` of the run begins: one before `at`. */
 enum envol_status envol_log_cursor_find(struct envol_log_cursor *cursor, uint32_t index,
                                         uint64_t *offset, struct envol_error *error);

@@ -154,6 +154,38 @@ static enum envol_status follow(struct envol_log_cursor *cursor, struct envol_st
     return ENVOL_OK;
 }
 
+/* Follows the same run as the one that the cursor is in, and is not the same. */
+static bool is_anew(const struct envol_log_cursor *cursor,
+                    const uint8_t header[ENVOL_LOG_RUN_HEADER_BYTES],
+                    struct envol_log_run_info *info)
+{
+    const uint8_t *before = cursor->run->header;
+
+    return envol_log_run_peek(header, info) == ENVOL_OK && info->run == cursor->run_no &&
+           memcmp(header, before, ENVOL_LOG_RUN_HEADER_BYTES) != 0 &&
+           memcmp(info->log_id, cursor->log_id, sizeof(info->log_id)) == 0 &&
+           memcmp(info->previous_tag, before + ENVOL_LOG_AT_PREVIOUS, ENVOL_LOG_TAG_BYTES) == 0;
+}
+
+bool envol_log_cursor_renew(struct envol_log_cursor *cursor, struct envol_store *store)
+{
+    struct envol_log_run_info info = {.struct_size = sizeof(info)};
+    uint8_t header[ENVOL_LOG_RUN_HEADER_BYTES];
+    struct envol_log_run *run;
+
+    if (cursor->at.offset == cursor->run_offset + ENVOL_LOG_RUN_HEADER_BYTES &&
+        read_header(store, cursor->run_offset, header, NULL) == ENVOL_OK &&
+        is_anew(cursor, header, &info) &&
+        envol_log_run_open(cursor->keyring, header, NULL, &run) == ENVOL_OK) {
+        enter(cursor, run, &info, cursor->run_offset);
+        envol_store_close(cursor->store);
+        cursor->store = store;
+        return true;
+    }
+    envol_store_close(store);
+    return false;
+}
+
 enum envol_status envol_log_cursor_next_run(struct envol_log_cursor *cursor,
                                             struct envol_error *error)
 {

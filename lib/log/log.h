@@ -105,7 +105,7 @@ enum envol_status envol_log_segment_open(struct envol_space *space, uint64_t num
                                          struct envol_store **store, struct envol_error *error);
 enum envol_status envol_log_segment_remove(struct envol_space *space, uint64_t number,
                                            struct envol_error *error);
-/* The segment behind the newest: one that waits to be used, or a new one. */
+/* The segment behind the newest: one that waits to be used, or a new one, which then waits. */
 enum envol_status envol_log_segment_next(struct envol_log *log, struct envol_store **store,
                                          struct envol_error *error);
 

@@ -125,6 +125,44 @@ static enum envol_status check_names(const struct envol_log *log,
     return ENVOL_OK;
 }
 
+/* A segment that the header never named has no record: one that has tells of a newer header. */
+static enum envol_status check_unnamed(const struct envol_log *log, uint64_t number,
+                                       struct envol_error *error)
+{
+    struct envol_log_cursor cursor = {.keyring = log->keyring, .has_id = true};
+    struct envol_store *store;
+    enum envol_status status =
+        envol_log_segment_open(log->space, number, ENVOL_SPACE_READ_ONLY, &store, error);
+
+    if (status != ENVOL_OK)
+        return status;
+    memcpy(cursor.log_id, log->seal.log_id, sizeof(cursor.log_id));
+    status = envol_log_cursor_begin(&cursor, number, store, error);
+    if (status == ENVOL_OK && cursor.run_no > log->run_no)
+        status = envol_log_cursor_batch(&cursor, error);
+    else if (status != ENVOL_E_IO && status != ENVOL_E_KEY_REVOKED)
+        status = ENVOL_E_UNWRITTEN; /* used before, torn, or of an older log */
+    envol_log_cursor_end(&cursor);
+    if (status == ENVOL_OK)
+        return envol_fail(error, ENVOL_E_STALE,
+                          "segment %llu has records, and the volume's header, which is older, does "
+                          "not know it",
+                          (unsigned long long)number);
+    return status == ENVOL_E_UNWRITTEN ? ENVOL_OK : status;
+}
+
+static enum envol_status check_all_unnamed(const struct envol_log *log,
+                                           const struct envol_log_segments *segments,
+                                           struct envol_error *error)
+{
+    enum envol_status status = ENVOL_OK;
+
+    for (size_t i = 0; i < segments->count && status == ENVOL_OK; i++)
+        if (segments->numbers[i] > log->seal.newest_segment)
+            status = check_unnamed(log, segments->numbers[i], error);
+    return status;
+}
+
 /*
  * What a truncation that was cut short left behind goes, and what lies behind the newest segment: a
  * segment that never came into the header may hold runs of the same numbers as those to come.
@@ -156,6 +194,7 @@ static enum envol_status break_seal(struct envol_log *log, struct envol_error *e
         .lowest_epoch = log->seal.lowest_epoch,
         .oldest_segment = log->seal.oldest_segment,
         .newest_segment = log->seal.newest_segment,
+        .last_run = log->run_no,
         .first_lsn = log->seal.first_lsn,
     };
     enum envol_status status;
@@ -182,6 +221,8 @@ static enum envol_status open_log(struct envol_log *log, struct envol_error *err
     status = check_names(log, &segments, error);
     if (status == ENVOL_OK)
         status = envol_log_recover(log, error);
+    if (status == ENVOL_OK)
+        status = check_all_unnamed(log, &segments, error);
     if (status == ENVOL_OK)
         status = break_seal(log, error);
     if (status == ENVOL_OK)

@@ -242,6 +242,10 @@ static enum envol_status judge(struct envol_log_reader *reader, struct envol_err
         return envol_fail(error, ENVOL_E_CORRUPT,
                           "segment %llu of the log ends at %llu, and the next one does not follow",
                           (unsigned long long)cursor->segment, (unsigned long long)at->offset);
+    if (cursor->run_no < seal->last_run)
+        return envol_fail(error, ENVOL_E_CORRUPT,
+                          "the log ends with run %llu, and run %llu had begun",
+                          (unsigned long long)cursor->run_no, (unsigned long long)seal->last_run);
     if (seal->kind == ENVOL_LOG_SEAL_SEALED && is_last &&
         (at->offset < seal->end_offset ||
          (at->offset == seal->end_offset && memcmp(at->tag, seal->last_tag, sizeof(at->tag)) != 0)))
@@ -287,15 +291,17 @@ static enum envol_status step(struct envol_log_reader *reader, struct envol_erro
     return status == ENVOL_OK ? ENVOL_E_UNWRITTEN : status;
 }
 
-/* A segment that was truncated meanwhile is gone, or has another number and other contents. */
-static bool is_gone(const struct envol_log_reader *reader)
+/*
+ * A segment that was truncated meanwhile is gone, or has another number and other contents.  And a
+ * run that no record was read of may have been begun anew, after a crash of its writer: *renewed.
+ */
+static bool is_gone(struct envol_log_reader *reader, bool *renewed)
 {
     struct envol_store *store;
     enum envol_status status = envol_log_segment_open(reader->space, reader->cursor.segment,
                                                       ENVOL_SPACE_READ_ONLY, &store, NULL);
 
-    if (status == ENVOL_OK)
-        envol_store_close(store);
+    *renewed = status == ENVOL_OK && envol_log_cursor_renew(&reader->cursor, store);
     return status == ENVOL_E_RANGE;
 }
 
@@ -303,19 +309,24 @@ static enum envol_status next_batch(struct envol_log_reader *reader, struct envo
 {
     struct envol_error details = ENVOL_ERROR_INIT;
     enum envol_status status = ENVOL_E_CORRUPT;
+    bool gone = false, renewed = false;
 
-    for (unsigned look = 0; look < LOOKS && status == ENVOL_E_CORRUPT; look++) {
-        if (look > 0)
+    for (unsigned look = 0; look < LOOKS && (status == ENVOL_E_CORRUPT || renewed); look++) {
+        if (look > 0 && !renewed)
             sleep_ms(PAUSE_MS);
         envol_log_cursor_forget(&reader->cursor);
         status = step(reader, &details);
+        if (status == ENVOL_E_CORRUPT || status == ENVOL_E_UNWRITTEN)
+            gone = is_gone(reader, &renewed);
+        else
+            renewed = false;
     }
     if (status == ENVOL_OK || status == ENVOL_E_UNWRITTEN) {
         reader->next = 0;
-        if (status == ENVOL_OK || !is_gone(reader))
+        if (status == ENVOL_OK || !gone)
             return status;
     }
-    if ((status == ENVOL_E_CORRUPT || status == ENVOL_E_UNWRITTEN) && is_gone(reader))
+    if ((status == ENVOL_E_CORRUPT || status == ENVOL_E_UNWRITTEN) && gone)
         return envol_fail(error, ENVOL_E_RANGE,
                           "the log was truncated beyond the reader's place in segment %llu",
                           (unsigned long long)reader->cursor.segment);

@@ -122,6 +122,10 @@ enum envol_status envol_log_recover(struct envol_log *log, struct envol_error *e
     status = enter_newest(log, &cursor, error);
     if (status == ENVOL_OK)
         status = walk(&cursor, error);
+    if (status == ENVOL_OK && cursor.run_no < log->seal.last_run)
+        status =
+            envol_fail(error, ENVOL_E_CORRUPT, "the log ends with run %llu, and run %llu had begun",
+                       (unsigned long long)cursor.run_no, (unsigned long long)log->seal.last_run);
     if (status == ENVOL_OK && log->seal.kind == ENVOL_LOG_SEAL_SEALED)
         status = check_seal(log, &cursor, error);
     else if (status == ENVOL_OK && !cursor.at.ended)

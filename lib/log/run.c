@@ -84,11 +84,26 @@ static enum envol_status cut(struct envol_log *log, struct envol_error *error)
     return status;
 }
 
+/* The volume's header tells of a run before a record is in it: a run that is missing with all of
+ * its records is missed. */
+static enum envol_status announce(struct envol_log *log, bool segment, struct envol_error *error)
+{
+    struct envol_log_seal seal = log->seal;
+    enum envol_status status;
+
+    seal.last_run = log->run_no + 1;
+    seal.newest_segment += segment;
+    status = envol_volume_set_log_seal(log->volume, &seal, error);
+    if (status == ENVOL_OK)
+        log->seal = seal;
+    return status;
+}
+
 enum envol_status envol_log_begin_run(struct envol_log *log, struct envol_error *error)
 {
     uint64_t offset = envol_log_run_place(log->offset);
     uint8_t tag[ENVOL_LOG_TAG_BYTES];
-    struct envol_log_run *run;
+    struct envol_log_run *run = NULL;
     enum envol_status status = envol_log_flush(log, error);
 
     if (status == ENVOL_OK)
@@ -96,7 +111,11 @@ enum envol_status envol_log_begin_run(struct envol_log *log, struct envol_error 
     if (status == ENVOL_OK)
         status = envol_log_write_run(log, log->store, offset, &run, tag, error);
     if (status == ENVOL_OK)
+        status = announce(log, false, error);
+    if (status == ENVOL_OK)
         enter(log, offset, run, tag);
+    else
+        envol_log_run_close(run);
     return status;
 }
 
@@ -137,17 +156,14 @@ static enum envol_status open_next(struct envol_log *log, struct envol_store **s
                                    struct envol_log_run **run, uint8_t tag[ENVOL_LOG_TAG_BYTES],
                                    struct envol_error *error)
 {
-    struct envol_log_seal seal = log->seal;
     enum envol_status status = envol_log_segment_next(log, store, error);
 
     if (status == ENVOL_OK)
         status = envol_log_write_run(log, *store, 0, run, tag, error);
-    if (status != ENVOL_OK)
-        return status;
-    seal.newest_segment++;
-    status = envol_volume_set_log_seal(log->volume, &seal, error);
     if (status == ENVOL_OK)
-        log->seal = seal;
+        status = announce(log, true, error);
+    if (status == ENVOL_OK)
+        log->spares--;
     return status;
 }
 

@@ -106,11 +106,11 @@ enum envol_status envol_log_segment_next(struct envol_log *log, struct envol_sto
                                          struct envol_error *error)
 {
     uint64_t number = log->seal.newest_segment + 1;
-    enum envol_status status = envol_log_segment_open(log->space, number, 0, store, error);
+    enum envol_status status;
 
-    if (status == ENVOL_OK && log->spares > 0)
-        log->spares--;
-    if (status != ENVOL_E_RANGE)
-        return status;
-    return envol_log_segment_open(log->space, number, ENVOL_SPACE_CREATE, store, error);
+    if (log->spares > 0)
+        return envol_log_segment_open(log->space, number, 0, store, error);
+    status = envol_log_segment_open(log->space, number, ENVOL_SPACE_CREATE, store, error);
+    log->spares += status == ENVOL_OK;
+    return status;
 }

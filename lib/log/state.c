@@ -25,11 +25,12 @@ enum envol_status envol_log_failure(const struct envol_log *log, struct envol_er
                       envol_status_message(log->failed));
 }
 
-/* Keys are asked for before anything is written, and come back; memory likewise. */
+/* Keys are asked for before anything is written, and come back; memory likewise, and the lock of
+ * the volume's header. */
 static bool is_harmless(enum envol_status status)
 {
     return status == ENVOL_E_KEY_REVOKED || status == ENVOL_E_NO_MEMORY ||
-           status == ENVOL_E_LOCKED_MEMORY || status == ENVOL_E_RANDOM;
+           status == ENVOL_E_LOCKED_MEMORY || status == ENVOL_E_RANDOM || status == ENVOL_E_BUSY;
 }
 
 enum envol_status envol_log_harm(enum envol_status status, struct envol_error *error)

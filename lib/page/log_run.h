@@ -72,8 +72,8 @@ struct envol_log_run {
 enum envol_status envol_log_records_seal(const struct envol_log_run *run,
                                          const struct envol_log_record *records, size_t count,
                                          uint8_t *out);
-/* The same for who holds the keyring's keys already and was the one to begin the run.  Only a kernel
- * that fails makes it fail where run->state was ENVOL_OK; out is undefined then. */
+/* The same for who holds the keyring's keys already and was the one to begin the run.  Only a
+ * kernel that fails makes it fail where run->state was ENVOL_OK; out is undefined then. */
 enum envol_status envol_log_records_seal_held(const struct envol_log_run *run,
                                               const struct envol_log_record *records, size_t count,
                                               uint8_t *out);
