@@ -16,6 +16,7 @@
 #include <envol/provider.h>
 #include <envol/rotate.h>
 #include <envol/slots.h>
+#include <envol/snapshot.h>
 #include <envol/space.h>
 #include <envol/status.h>
 #include <envol/store.h>

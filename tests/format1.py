@@ -167,6 +167,14 @@ def log_seal(copy):
             f"{copy[312:328].hex()} {first}")
 
 
+def snapshots(copy):
+    """Entries of the snapshot table, which is packed."""
+    for at in range(1024, 1536, 64):
+        if any(copy[at:at + 64]):
+            uuid, *numbers = struct.unpack_from("<16sQQQIIQ", copy, at)
+            yield f"snapshot {uuid.hex()} {' '.join(map(str, numbers))}"
+
+
 def verdict(good):
     return "right" if good else "wrong"
 
@@ -190,6 +198,8 @@ def describe(data, dek):
             yield f"{name} {value}"
     yield rotation(copy)
     yield log_seal(copy)
+    for line in snapshots(copy):
+        yield line
     keys = Keys(dek, copy) if dek else None
     for number, time, (provider, key_ref, version, wrapped) in slots(copy, field["slots"]):
         yield (f"slot {number} {time} {provider.decode()} {key_ref.decode()} "

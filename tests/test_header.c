@@ -310,7 +310,8 @@ END_TEST
 static void set_spare(uint8_t *copy)
 {
     envol_store32(copy + ENVOL_AT_COMPATIBLE, 1u << 31);
-    memset(copy + ENVOL_AT_SPARE, 0xa5, ENVOL_AT_SLOT_AREA - ENVOL_AT_SPARE);
+    memset(copy + ENVOL_AT_SPARE, 0xa5, ENVOL_AT_SNAPSHOTS - ENVOL_AT_SPARE);
+    memset(copy + ENVOL_AT_SPARE_2, 0xa5, ENVOL_AT_SLOT_AREA - ENVOL_AT_SPARE_2);
     copy[ENVOL_AT_SPARE_16] = copy[ENVOL_AT_SPARE_32] = 0xa7;
 }
 

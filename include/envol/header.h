@@ -24,6 +24,7 @@ extern "C" {
 #define ENVOL_HEADER_BYTES      65536u
 #define ENVOL_SLOTS_MAX         8u
 #define ENVOL_RETAINED_MAX      4u
+#define ENVOL_SNAPSHOTS_MAX     8u
 
 struct envol_header;
 
@@ -68,6 +69,15 @@ struct envol_header_params {
 #define ENVOL_ROTATION_SWEEP 1u
 #define ENVOL_ROTATION_PAGES 2u
 
+/* A snapshot that a header names (envol_snapshot(3)). */
+struct envol_header_snapshot {
+    uint8_t uuid[ENVOL_UUID_BYTES];
+    uint64_t generation; /* of the header that named it first */
+    uint64_t pages;
+    uint64_t created_at_s;        /* Unix time, seconds */
+    uint32_t epoch, lowest_epoch; /* that its records may be of */
+};
+
 /* What a header says.  Before envol_header_unlock nothing of it is verified. */
 struct envol_header_info {
     size_t struct_size;
@@ -95,6 +105,8 @@ struct envol_header_info {
     int atomic_pages;
     uint32_t log_seal;         /* ENVOL_LOG_SEAL_...: more of it by envol_header_log_seal */
     uint32_t log_lowest_epoch; /* that segments of the log need; 0: there is no log */
+    uint32_t snapshots;
+    struct envol_header_snapshot snapshot[ENVOL_SNAPSHOTS_MAX];
 };
 
 /* A slot: one provider's wrapping of the DEK.  Pointers live as long as the header is not changed.
@@ -302,8 +314,9 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_header_commit(struct envol_hea
 /*
  * Rotating the DEK, 1.  A copy of a header that was unlocked, of the next epoch and without slots;
  * its context is what the new DEK's wrappings are bound to.  *next is NULL on failure; the caller
- * frees it.  ENVOL_E_STATE (not unlocked, or a rotation is unfinished), ENVOL_E_RANGE (no room for
- * one more retained DEK, or the last epoch there is), ENVOL_E_NO_MEMORY, ENVOL_E_ARGUMENT.
+ * frees it.  ENVOL_E_STATE (not unlocked, a rotation is unfinished, or XTS and there are
+ * snapshots), ENVOL_E_RANGE (no room for one more retained DEK, or the last epoch there is),
+ * ENVOL_E_NO_MEMORY, ENVOL_E_ARGUMENT.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_header_next_epoch(const struct envol_header *header, struct envol_header **next);
@@ -340,7 +353,7 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_header_set_sweep(struct envol_
 
 /*
  * 4.  An edit: the rotation is finished.  Without ENVOL_RETIRE_KEEP the older DEKs go but for
- * those that the log needs (its seal says so), and records under them never open again once it is
+ * those that the log and snapshots need, and records under them never open again once it is
  * committed; then envol_header_unlock_with gives the keyring to adopt.  DEKs that were kept may go
  * later, without a rotation: envol_header_info says how many there are.
  * ENVOL_E_STATE (nothing to finish, or pages that are not swept; without a rotation, no DEK that

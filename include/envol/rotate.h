@@ -52,10 +52,10 @@ struct envol_rotation {
  * (ENVOL_OPEN_DISCOVER), time-out, cancel flag, and outcomes, which say what became of each slot.
  * The providers are borrowed as by envol_volume_open.  Under XTS no reader may have the volume
  * open (ENVOL_E_BUSY), until finish or close.  options and error may be NULL.
- * ENVOL_E_STATE (a rotation is unfinished; ENVOL_OPEN_INHERIT; called by a lease's callback),
- * ENVOL_E_RANGE (4 older DEKs are kept already, or the slots do not fit), ENVOL_E_STALE (slots
- * changed meanwhile), ENVOL_E_NO_PROVIDER, ENVOL_E_UNSUPPORTED (XTS in a store that cannot grow),
- * those of envol_volume_add_slot.
+ * ENVOL_E_STATE (a rotation is unfinished; XTS and there are snapshots; ENVOL_OPEN_INHERIT; called
+ * by a lease's callback), ENVOL_E_RANGE (4 older DEKs are kept already, or the slots do not fit),
+ * ENVOL_E_STALE (slots changed meanwhile), ENVOL_E_NO_PROVIDER, ENVOL_E_UNSUPPORTED (XTS in a store
+ * that cannot grow), those of envol_volume_add_slot.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_volume_rotate_begin(struct envol_volume *volume, const struct envol_cmk *cmks,
@@ -101,19 +101,17 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_rotate_resume(struct en
 
 /*
  * Ends a rotation whose pages were all visited.  If all of them read, the older DEKs are gone
- * afterwards, and nothing under them opens; but those that the volume's log needs stay, which the
- * ledger tells (log_needs).  If some did not, the older DEKs stay in the header, so
- * that such a page can be repaired (from a backup, say); with ENVOL_ROTATE_ABANDON_BAD they go all
- * the same.  With that flag it also gives up DEKs that an earlier finish kept, for the log too once
- * that does not need them any more.
- * With ENVOL_ROTATE_KEEP_OLD the older DEKs stay although all pages read: for an engine that has
- * objects, blobs or files of its own under them.  It gives them up later with
- * ENVOL_ROTATE_ABANDON_BAD, when the ledger has no bad page; so does the finish of a later rotation
- * without KEEP_OLD.  A header holds 4 of them.
- * A volume without pages can be finished right after the begin.
- * ENVOL_E_STATE (pages are left; no rotation, and with ABANDON_BAD no DEK that may go either),
- * ENVOL_E_ARGUMENT (both flags), ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, those of
- * envol_volume_sync.
+ * afterwards, and nothing under them opens; but those that the volume's log or a snapshot needs
+ * stay, which the ledger tells.  If some did not, the older DEKs stay in the header, so that such a
+ * page can be repaired (from a backup, say); with ENVOL_ROTATE_ABANDON_BAD they go all the same.
+ * With that flag it also gives up DEKs that an earlier finish kept.  Those that the log or a
+ * snapshot needs stay in any case. With ENVOL_ROTATE_KEEP_OLD the older DEKs stay although all
+ * pages read: for an engine that has objects, blobs or files of its own under them.  It gives them
+ * up later with ENVOL_ROTATE_ABANDON_BAD, when the ledger has no bad page; so does the finish of a
+ * later rotation without KEEP_OLD.  A header holds 4 of them. A volume without pages can be
+ * finished right after the begin. ENVOL_E_STATE (pages are left; no rotation, and with ABANDON_BAD
+ * no DEK that may go either), ENVOL_E_ARGUMENT (both flags), ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
+ * ENVOL_E_KEY_REVOKED, those of envol_volume_sync.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_volume_rotate_finish(struct envol_volume *volume, uint32_t flags, struct envol_error *error);
@@ -133,12 +131,13 @@ envol_volume_rotate_status(struct envol_volume *volume, struct envol_rotation *r
  */
 struct envol_ledger_epoch {
     uint32_t epoch;
-    int retained;   /* 0: the current one */
-    uint64_t pages; /* that only it opens, holes not among them */
-    uint64_t holes; /* unwritten pages sealed under it */
-    int may_retire; /* 1: no page of the volume's, no log and no unfinished rotation needs it, and
-                     * every page reads */
-    int log_needs;  /* 1: segments of the volume's log may be under it */
+    int retained;       /* 0: the current one */
+    uint64_t pages;     /* that only it opens, holes not among them */
+    uint64_t holes;     /* unwritten pages sealed under it */
+    int may_retire;     /* 1: nothing needs it: no page of the volume's, no log, no snapshot and no
+                         * unfinished rotation; and every page reads */
+    int log_needs;      /* 1: segments of the volume's log may be under it */
+    uint32_t snapshots; /* that may have records under it */
 };
 
 /* A slot, and so a CMK. */

@@ -14,6 +14,7 @@
 #include <envol/lease.h>
 #include <envol/page.h>
 #include <envol/provider.h>
+#include <envol/space.h>
 #include <envol/store.h>
 
 #ifdef __cplusplus
@@ -26,6 +27,8 @@ struct envol_volume;
 #define ENVOL_OPEN_READ_ONLY  4u
 #define ENVOL_OPEN_OTHER_COPY 8u  /* read-only: the header copy that is not the newest */
 #define ENVOL_OPEN_DISCOVER   16u /* slots of the given providers may name any key */
+/* A writer's: gives up all snapshots of the volume.  ENVOL_E_BUSY while readers have it open. */
+#define ENVOL_OPEN_ABANDON_SNAPSHOTS 32u
 
 /* What became of one slot in an open. */
 struct envol_slot_outcome {
@@ -52,6 +55,10 @@ struct envol_volume_options {
     uint32_t timeout_ms; /* for all provider calls of this call together; 0: two minutes for each */
     const int *cancel_flag;               /* as in envol_key_request */
     struct envol_slot_outcomes *outcomes; /* out, of open: why each slot did not; may be NULL */
+    /* Where the volume's snapshots are (envol_snapshot(3)); borrowed: it must outlive the volume.
+     * NULL: none can be made, and a writer cannot open a volume that has some. */
+    struct envol_space *space;
+    const uint8_t *snapshot; /* open, read-only: UUID of the one whose image is opened; or NULL */
 };
 
 /*
@@ -76,7 +83,9 @@ envol_volume_create(struct envol_store *store, const struct envol_cmk *cmks, siz
  * ENVOL_E_STALE, ENVOL_E_FORMAT, ENVOL_E_VERSION, ENVOL_E_CORRUPT, ENVOL_E_TRUNCATED (a
  * store that ends within its header), ENVOL_E_WRONG_KEY, ENVOL_E_LOCKED_MEMORY,
  * ENVOL_E_UNSUPPORTED, ENVOL_E_FORKED (a store handle of before a fork), ENVOL_E_STATE (a reader,
- * and an XTS rotation was interrupted in the middle of a run), those of provider and store.
+ * and an XTS rotation was interrupted in the middle of a run; a writer, and the volume has
+ * snapshots that are not in options.space), ENVOL_E_RANGE (no such snapshot), those of provider,
+ * store and space.  ENVOL_E_CORRUPT is also what a damaged file of a snapshot answers.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_volume_open(struct envol_store *store, const struct envol_cmk *cmks, size_t cmk_count,
@@ -113,6 +122,7 @@ struct envol_volume_info {
     uint64_t lease_checked_ms;          /* when the last one was, CLOCK_MONOTONIC; 0: none was */
     uint64_t lease_checked_at_s;        /* the same in Unix time, for people */
     uint64_t lease_deadline_ms;         /* ENVOL_LEASE_SUSPECT: when keys are wiped; 0 otherwise */
+    uint8_t snapshot[ENVOL_UUID_BYTES]; /* whose image this is; zeros: the volume itself */
 };
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_info(struct envol_volume *volume,
                                                               struct envol_volume_info *info);

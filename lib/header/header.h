@@ -31,6 +31,14 @@ struct envol_rotation_record {
     uint8_t commitment[ENVOL_CHUNKED_COMMITMENT_BYTES];
 };
 
+/* A snapshot as the header names it. */
+struct envol_snapshot_record {
+    uint8_t uuid[ENVOL_UUID_BYTES];
+    uint64_t generation, pages, created_at_s;
+    uint32_t epoch, lowest_epoch;
+    uint64_t entries; /* of its file: fewer are a file that was cut */
+};
+
 /* What an update is compared with: a generation and its MAC. */
 struct envol_header_id {
     uint64_t generation;
@@ -60,6 +68,8 @@ struct envol_header {
     struct envol_retained retained[ENVOL_RETAINED_MAX];
     struct envol_rotation_record rotation;
     struct envol_log_seal log_seal;
+    uint32_t snapshot_count;
+    struct envol_snapshot_record snapshots[ENVOL_SNAPSHOTS_MAX];
     uint32_t slot_count;
     struct envol_slot *slots[ENVOL_SLOTS_MAX]; /* each one allocation, strings included */
     char uuid_text[ENVOL_UUID_TEXT_BYTES];
@@ -148,6 +158,21 @@ enum envol_status envol_log_seal_check(const struct envol_header *header,
                                        const struct envol_log_seal *seal);
 /* Whether segments of the log may be of the epoch. */
 bool envol_log_seal_needs(const struct envol_header *header, uint32_t epoch);
+
+/* snapshots.c */
+void envol_snapshots_decode(const uint8_t *table, struct envol_header *header);
+void envol_snapshots_encode(const struct envol_header *header, uint8_t *table);
+/* Whether the table fits the header, whose MAC was checked.  ENVOL_E_CORRUPT. */
+enum envol_status envol_snapshots_check(const struct envol_header *header);
+/* NULL: there is none. */
+const struct envol_snapshot_record *envol_snapshots_find(const struct envol_header *header,
+                                                         const uint8_t uuid[ENVOL_UUID_BYTES]);
+/* Edits, to be committed.  ENVOL_E_RANGE: the table is full. */
+enum envol_status envol_snapshots_add(struct envol_header *header,
+                                      const struct envol_snapshot_record *record);
+void envol_snapshots_remove(struct envol_header *header, const uint8_t uuid[ENVOL_UUID_BYTES]);
+/* How many snapshots may have records of the epoch. */
+uint32_t envol_snapshots_need(const struct envol_header *header, uint32_t epoch);
 
 /* create.c */
 /* UUID and epoch as text, and the pairs that point at them. */

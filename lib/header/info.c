@@ -4,6 +4,22 @@
 
 #include <string.h>
 
+/* What it shows is part of the ABI, what the header keeps is not. */
+static void show_snapshots(const struct envol_header *header, struct envol_header_info *info)
+{
+    info->snapshots = header->snapshot_count;
+    for (uint32_t i = 0; i < header->snapshot_count; i++) {
+        const struct envol_snapshot_record *record = &header->snapshots[i];
+        struct envol_header_snapshot *shown = &info->snapshot[i];
+        memcpy(shown->uuid, record->uuid, ENVOL_UUID_BYTES);
+        shown->generation = record->generation;
+        shown->pages = record->pages;
+        shown->created_at_s = record->created_at_s;
+        shown->epoch = record->epoch;
+        shown->lowest_epoch = record->lowest_epoch;
+    }
+}
+
 enum envol_status envol_header_info(const struct envol_header *header,
                                     struct envol_header_info *info)
 {
@@ -40,6 +56,7 @@ enum envol_status envol_header_info(const struct envol_header *header,
         .log_lowest_epoch = header->log_seal.lowest_epoch,
     };
     memcpy(info->uuid, header->uuid, ENVOL_UUID_BYTES);
+    show_snapshots(header, info);
     return ENVOL_OK;
 }
 

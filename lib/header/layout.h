@@ -28,7 +28,9 @@
  *      112    128  rotation record; zeros while no rotation runs
  *      240    128  log seal; zeros while there is none
  *      368    576  retained epochs, 4 x 144: epoch u32, 0 u32, wrapped DEK 136
- *      944   3152  zeros
+ *      944     80  zeros
+ *     1024    512  snapshot table, 8 x 64, packed; zeros while there is no snapshot
+ *     1536   2560  zeros
  *     4096  28640  slots, packed, then zeros
  *    32736     32  MAC
  *
@@ -72,6 +74,18 @@
  *       72     16  last tag
  *       88      8  first LSN that is kept
  *       96     32  zeros
+ *
+ * An entry of the snapshot table.  With the first of them the read-only-compatible feature 1 is
+ * set, with the last it goes.
+ *
+ *        0     16  UUID of the snapshot
+ *       16      8  generation of the header that has it first
+ *       24      8  pages of its image
+ *       32      8  Unix time of its creation, seconds
+ *       40      4  epoch that was the current one then
+ *       44      4  lowest epoch that its records may be of
+ *       48      8  entries that its file has at least, from 1
+ *       56      8  zeros
  */
 #ifndef ENVOL_HEADER_LAYOUT_H
 #define ENVOL_HEADER_LAYOUT_H
@@ -98,12 +112,14 @@
 #define ENVOL_AT_ROTATION             112u
 #define ENVOL_AT_LOG_SEAL             240u
 #define ENVOL_AT_RETAINED             368u
+#define ENVOL_AT_SNAPSHOTS            1024u
 #define ENVOL_AT_SLOT_AREA            4096u
 #define ENVOL_AT_MAC                  32736u
 /* Zeros, for features to come. */
 #define ENVOL_AT_SPARE_16 42u
 #define ENVOL_AT_SPARE_32 108u
 #define ENVOL_AT_SPARE    944u
+#define ENVOL_AT_SPARE_2  1536u
 
 #define ENVOL_ROTATION_AT_KIND       0u
 #define ENVOL_ROTATION_AT_FROM       4u
@@ -133,6 +149,15 @@
 #define ENVOL_LOG_SEAL_AT_SPARE        96u
 #define ENVOL_LOG_SEAL_BYTES           128u
 
+#define ENVOL_SNAPSHOT_AT_GENERATION   16u
+#define ENVOL_SNAPSHOT_AT_PAGES        24u
+#define ENVOL_SNAPSHOT_AT_CREATED      32u
+#define ENVOL_SNAPSHOT_AT_EPOCH        40u
+#define ENVOL_SNAPSHOT_AT_LOWEST_EPOCH 44u
+#define ENVOL_SNAPSHOT_AT_ENTRIES      48u
+#define ENVOL_SNAPSHOT_AT_SPARE        56u
+#define ENVOL_SNAPSHOT_BYTES           64u
+
 #define ENVOL_HEADER_MAGIC     "ENVOLVOL"
 #define ENVOL_HEADER_VERSION   1u
 #define ENVOL_HEADER_MAC_BYTES 32u
@@ -150,7 +175,8 @@
 #define ENVOL_FEATURE_SPARSE        1u
 #define ENVOL_FEATURE_ATOMIC_PAGES  2u
 #define ENVOL_FEATURES_INCOMPATIBLE (ENVOL_FEATURE_SPARSE | ENVOL_FEATURE_ATOMIC_PAGES)
-/* Read-only-compatible features: whoever lacks one may read, not write.  None so far. */
-#define ENVOL_FEATURES_READ_ONLY_COMPATIBLE 0u
+/* Read-only-compatible features: whoever lacks one may read, not write. */
+#define ENVOL_FEATURE_SNAPSHOTS             1u
+#define ENVOL_FEATURES_READ_ONLY_COMPATIBLE ENVOL_FEATURE_SNAPSHOTS
 
 #endif

@@ -18,6 +18,8 @@ enum envol_status envol_header_next_epoch(const struct envol_header *header,
         return ENVOL_E_ARGUMENT;
     if (!header->verified || header->rotation.kind != 0)
         return ENVOL_E_STATE;
+    if (header->suite == ENVOL_SUITE_AES_256_XTS && header->snapshot_count > 0)
+        return ENVOL_E_STATE; /* nothing in a record would tell its epoch */
     if (header->retained_count == ENVOL_RETAINED_MAX || header->epoch == UINT32_MAX)
         return ENVOL_E_RANGE;
     made = envol_alloc(sizeof(*made), _Alignof(struct envol_header));
@@ -158,7 +160,8 @@ static uint32_t keep_needed(const struct envol_header *header,
 
     memset(kept, 0, ENVOL_RETAINED_MAX * sizeof(kept[0]));
     for (uint32_t i = 0; i < header->retained_count; i++)
-        if (envol_log_seal_needs(header, header->retained[i].epoch))
+        if (envol_log_seal_needs(header, header->retained[i].epoch) ||
+            envol_snapshots_need(header, header->retained[i].epoch) > 0)
             kept[count++] = header->retained[i];
     return count;
 }

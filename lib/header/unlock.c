@@ -67,10 +67,12 @@ static enum envol_status check_spare(const struct envol_header *header)
     } spare[] = {
         {ENVOL_AT_SPARE_16, 2},
         {ENVOL_AT_SPARE_32, 4},
-        {ENVOL_AT_SPARE, ENVOL_AT_SLOT_AREA - ENVOL_AT_SPARE},
+        {ENVOL_AT_SPARE, ENVOL_AT_SNAPSHOTS - ENVOL_AT_SPARE},
+        {ENVOL_AT_SPARE_2, ENVOL_AT_SLOT_AREA - ENVOL_AT_SPARE_2},
     };
 
-    if (header->compatible != 0 || header->read_only_compatible != 0)
+    if (header->compatible != 0 ||
+        (header->read_only_compatible & ~ENVOL_FEATURES_READ_ONLY_COMPATIBLE) != 0)
         return ENVOL_OK;
     for (size_t i = 0; i < sizeof(spare) / sizeof(spare[0]); i++)
         if (!envol_is_zero(header->image + spare[i].at, spare[i].bytes))
@@ -196,6 +198,8 @@ enum envol_status envol_header_unlock(struct envol_header *header,
         status = check_log(header);
     if (status == ENVOL_OK)
         status = check_spare(header);
+    if (status == ENVOL_OK)
+        status = envol_snapshots_check(header);
     if (status == ENVOL_OK)
         status = envol_header_make_keyring(header, dek, flags, keyring);
     if (status == ENVOL_OK)

@@ -142,6 +142,17 @@ static enum envol_status choose(struct replay *r, uint64_t page_no, uint8_t *rec
     return status == ENVOL_OK ? status : envol_fail(r->error, status, NULL);
 }
 
+static enum envol_status put_home(struct replay *r, uint64_t first, size_t n,
+                                  const uint8_t *records)
+{
+    struct envol_volume *volume = r->volume;
+    enum envol_status status = envol_volume_preserve(volume, first, n, r->error);
+
+    return status != ENVOL_OK ? status
+                              : envol_store_write(volume->store, envol_volume_offset(volume, first),
+                                                  records, n * volume->stride_bytes, r->error);
+}
+
 /* In as few writes as there are gaps between the pages that are due. */
 static enum envol_status redo_extent(struct replay *r, const struct envol_extent *extent,
                                      uint8_t *records)
@@ -158,9 +169,7 @@ static enum envol_status redo_extent(struct replay *r, const struct envol_extent
         run += due;
         if (run > 0 && (!due || i + 1 == extent->count)) {
             size_t from = due ? i + 1 - run : i - run;
-            status = envol_store_write(
-                volume->store, envol_volume_offset(volume, extent->first + from),
-                records + from * volume->stride_bytes, run * volume->stride_bytes, r->error);
+            status = put_home(r, extent->first + from, run, records + from * volume->stride_bytes);
             run = 0;
         }
     }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "volume/area.h"
 #include "volume/rotation.h"
+#include "volume/snapshot.h"
 
 /* So many seals may a crash lose from the header's estimate: a 2^21st of what a DEK may see. */
 #define SEALS_DUE (UINT64_C(1) << 24)
@@ -95,6 +96,7 @@ static enum envol_status leave_clean(struct envol_volume *volume)
         return status;
     is_news = envol_rotation_note_end(volume, pages);
     is_news |= envol_rotation_note_sweep(volume);
+    is_news |= envol_snapshots_note(volume);
     if (volume->clean && volume->mark == pages && !volume->header_due && seals_due(volume) == 0 &&
         !is_news)
         return ENVOL_OK;

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "header/header.h"
 #include "volume/keys.h"
-#include "volume/volume.h"
+#include "volume/snapshot.h"
 
 #include <string.h>
 
@@ -89,9 +89,22 @@ static void take_back(struct envol_store *store, uint8_t *bytes, uint64_t size)
         (void)envol_store_write(store, 0, bytes, ENVOL_HEADER_BYTES, NULL);
 }
 
+/* Frees the volume on failure. */
+static enum envol_status take_space(struct envol_volume *volume, struct envol_space *space,
+                                    struct envol_error *error)
+{
+    enum envol_status status = envol_snapshots_begin(volume, space);
+
+    if (status == ENVOL_OK)
+        return status;
+    envol_volume_free(volume);
+    return envol_fail(error, status, NULL);
+}
+
 static enum envol_status create_locked(struct envol_store *store, const struct envol_key_call *call,
                                        const struct envol_header_params *params,
-                                       struct envol_volume **volume, struct envol_error *error)
+                                       struct envol_space *space, struct envol_volume **volume,
+                                       struct envol_error *error)
 {
     struct envol_header *header = NULL;
     struct envol_keyring *keyring = NULL;
@@ -110,6 +123,10 @@ static enum envol_status create_locked(struct envol_store *store, const struct e
     if (status == ENVOL_OK) {
         header->settled = true;
         status = envol_volume_make(store, header, keyring, false, volume, error);
+        if (status == ENVOL_OK)
+            status = take_space(*volume, space, error);
+        if (status != ENVOL_OK)
+            *volume = NULL;
         header = NULL; /* taken, whatever became of the volume */
         keyring = NULL;
     }
@@ -124,8 +141,8 @@ out:
 
 static bool options_are_sound(const struct envol_volume_options *options)
 {
-    return options == NULL ||
-           (options->struct_size >= sizeof(*options) && (options->flags & ~CREATE_FLAGS) == 0);
+    return options == NULL || (options->struct_size >= sizeof(*options) &&
+                               (options->flags & ~CREATE_FLAGS) == 0 && options->snapshot == NULL);
 }
 
 enum envol_status envol_volume_create(struct envol_store *store, const struct envol_cmk *cmks,
@@ -148,8 +165,8 @@ enum envol_status envol_volume_create(struct envol_store *store, const struct en
         return status;
     status = check_empty(store, error);
     if (status == ENVOL_OK)
-        status =
-            create_locked(store, &call, options == NULL ? NULL : options->params, volume, error);
+        status = create_locked(store, &call, options == NULL ? NULL : options->params,
+                               options == NULL ? NULL : options->space, volume, error);
     if (status != ENVOL_OK) {
         envol_volume_unlock_store(store, false);
         return status;

@@ -42,8 +42,8 @@ enum envol_status envol_volume_enter(struct envol_volume *volume, enum envol_acc
         return status;
     if ((access == ENVOL_ACCESS_WRITE || access == ENVOL_ACCESS_ALONE) && volume->read_only)
         return ENVOL_E_READ_ONLY;
-    if (!envol_volume_is_own(volume))
-        return is_alone(access) ? ENVOL_E_FORKED : ENVOL_OK;
+    if (!envol_volume_is_own(volume)) /* an image's index has a lock of its own */
+        return is_alone(access) || volume->image != NULL ? ENVOL_E_FORKED : ENVOL_OK;
     if (is_alone(access))
         pthread_rwlock_wrlock(&volume->access);
     else

@@ -69,7 +69,7 @@ static enum envol_status put_run(struct envol_volume *volume, const uint8_t *rec
 enum envol_status envol_volume_fill(struct envol_volume *volume, struct envol_volume_lane *lane,
                                     uint64_t first, uint64_t n, struct envol_error *error)
 {
-    enum envol_status status = ENVOL_OK;
+    enum envol_status status = envol_volume_preserve(volume, first, n, error);
 
     while (status == ENVOL_OK && n > 0) {
         size_t step = n < volume->run ? (size_t)n : volume->run;
@@ -281,8 +281,10 @@ static enum envol_status overwrite_start(struct envol_volume *volume, const uint
 enum envol_status envol_volume_place(struct envol_volume *volume, const uint8_t *records,
                                      uint64_t first, uint64_t n, struct envol_error *error)
 {
-    enum envol_status status = envol_volume_protect(volume, first, n, error);
+    enum envol_status status = envol_volume_preserve(volume, first, n, error);
 
+    if (status == ENVOL_OK)
+        status = envol_volume_protect(volume, first, n, error);
     if (status != ENVOL_OK)
         return status;
     if (first + n <= atomic_load_explicit(&volume->pages, memory_order_acquire))

@@ -6,6 +6,7 @@
 #include "header/header.h"
 #include "volume/area.h"
 #include "volume/rotation.h"
+#include "volume/snapshot.h"
 
 #include <inttypes.h>
 
@@ -68,7 +69,10 @@ enum envol_status envol_volume_measure(struct envol_volume *volume, struct envol
     uint64_t limit;
     enum envol_status status = ENVOL_OK;
 
-    if (is_open)
+    if (volume->image != NULL) {
+        is_open = false;
+        pages = volume->image->snapshot->record.pages;
+    } else if (is_open)
         status = find_pages(volume, &pages, error);
     else if (envol_rotation_is_xts(volume))
         pages = header->rotation.pages; /* a journal may follow them */
@@ -79,7 +83,7 @@ enum envol_status envol_volume_measure(struct envol_volume *volume, struct envol
     if (status != ENVOL_OK)
         return status;
     limit = is_open ? header->high_water + envol_volume_window(header->high_water) : pages;
-    volume->mark = header->high_water;
+    volume->mark = volume->image != NULL ? pages : header->high_water;
     volume->clean = header->clean;
     volume->measured = header->id.generation;
     atomic_store(&volume->pages, pages);
@@ -188,25 +192,14 @@ static enum envol_status check_alignment(const struct envol_volume *volume,
                       volume->stride_bytes, alignment);
 }
 
-enum envol_status envol_volume_make(struct envol_store *store, struct envol_header *header,
-                                    struct envol_keyring *keyring, bool read_only,
-                                    struct envol_volume **volume, struct envol_error *error)
+/* Of store, header, keyring, and what else was set; frees it on failure. */
+static enum envol_status set_up(struct envol_volume *made, struct envol_volume **volume,
+                                struct envol_error *error)
 {
-    struct envol_volume *made = envol_alloc(sizeof(*made), _Alignof(struct envol_volume));
-    enum envol_status status = ENVOL_E_NO_MEMORY;
+    enum envol_status status;
 
-    *volume = NULL;
-    if (made == NULL) {
-        envol_keyring_close(keyring);
-        envol_header_free(header);
-        return envol_fail(error, status, NULL);
-    }
-    made->store = store;
-    made->header = header;
-    made->keyring = keyring;
-    made->read_only = read_only;
     made->generation = envol_process_generation();
-    made->patience_ms = ENVOL_PATIENCE_MS;
+    made->patience_ms = made->image == NULL ? ENVOL_PATIENCE_MS : 0;
     take_geometry(made);
     status = check_alignment(made, error);
     if (status != ENVOL_OK)
@@ -215,7 +208,7 @@ enum envol_status envol_volume_make(struct envol_store *store, struct envol_head
     if (status == ENVOL_OK)
         status = envol_area_open(made);
     if (status == ENVOL_OK)
-        status = envol_object_open(keyring, own_pages, &made->object);
+        status = envol_object_open(made->keyring, own_pages, &made->object);
     if (status != ENVOL_OK) {
         envol_fail(error, status, NULL);
         goto out;
@@ -228,6 +221,47 @@ out:
     else
         *volume = made;
     return status;
+}
+
+enum envol_status envol_volume_make(struct envol_store *store, struct envol_header *header,
+                                    struct envol_keyring *keyring, bool read_only,
+                                    struct envol_volume **volume, struct envol_error *error)
+{
+    struct envol_volume *made = envol_alloc(sizeof(*made), _Alignof(struct envol_volume));
+
+    *volume = NULL;
+    if (made == NULL) {
+        envol_keyring_close(keyring);
+        envol_header_free(header);
+        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    }
+    made->store = store;
+    made->header = header;
+    made->keyring = keyring;
+    made->read_only = read_only;
+    return set_up(made, volume, error);
+}
+
+enum envol_status envol_volume_make_image(struct envol_volume *of, struct envol_header *header,
+                                          struct envol_image *image, struct envol_volume **volume,
+                                          struct envol_error *error)
+{
+    struct envol_volume *made = envol_alloc(sizeof(*made), _Alignof(struct envol_volume));
+
+    *volume = NULL;
+    if (made == NULL) {
+        envol_image_close(image, true);
+        envol_header_free(header);
+        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    }
+    made->store = of->store;
+    made->header = header;
+    made->keyring = of->keyring;
+    made->read_only = true;
+    made->image = image;
+    made->opened_slot = of->opened_slot;
+    made->opened_by = of->opened_by;
+    return set_up(made, volume, error);
 }
 
 /*
@@ -245,7 +279,10 @@ void envol_volume_free(struct envol_volume *volume)
     envol_object_close(volume->object);
     envol_object_close(volume->sweep.swept);
     envol_free(volume->sweep.memory);
-    envol_keyring_close(volume->keyring);
+    if (volume->image == NULL || volume->image->of == NULL)
+        envol_keyring_close(volume->keyring);
+    envol_image_close(volume->image, own);
+    envol_snapshots_close(volume->snapshots, own);
     envol_header_free(volume->header);
     if (own)
         envol_sweep_unlock_readers(volume);

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "header/header.h"
 #include "page/revoke.h"
-#include "volume/volume.h"
+#include "volume/snapshot.h"
 
 #include <string.h>
 
@@ -273,6 +273,7 @@ enum envol_status envol_volume_commit(struct envol_volume *volume, uint64_t high
     if (status != ENVOL_OK)
         return envol_fail(error, status, NULL);
     volume->seals = seals;
+    envol_snapshots_note(volume);
     status = envol_volume_write_header(volume, volume->header, volume->keyring, error);
     if (status != ENVOL_OK) {
         atomic_store(&volume->header_due, true);

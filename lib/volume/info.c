@@ -5,6 +5,9 @@
 #include "header/header.h"
 #include "page/revoke.h"
 #include "volume/lease.h"
+#include "volume/snapshot.h"
+
+#include <string.h>
 
 static void lock_growth(struct envol_volume *volume)
 {
@@ -59,6 +62,8 @@ enum envol_status envol_volume_info(struct envol_volume *volume, struct envol_vo
         info->keys_locked = envol_keyring_locked(volume->keyring) &&
                             !envol_arena_uses_unlocked(volume->keyring->flags);
         info->kernel = volume->keyring->kernel->name;
+        if (volume->image != NULL)
+            memcpy(info->snapshot, volume->image->snapshot->record.uuid, ENVOL_UUID_BYTES);
     }
     envol_volume_leave(volume);
     return status;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "page/revoke.h"
+#include "volume/snapshot.h"
 
 #include <time.h>
 
@@ -141,6 +142,8 @@ enum envol_status envol_lease_start(struct envol_volume *volume,
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
     if (!envol_volume_is_own(volume))
         return envol_fail(error, ENVOL_E_FORKED, NULL);
+    if (envol_image_is_own(volume))
+        return envol_fail(error, status, "an image has the keys, and the lease, of its volume");
     /* The callback's: refused. */
     if (pthread_mutex_lock(&volume->turn) == 0) {
         status = start(volume, &taken, lease);

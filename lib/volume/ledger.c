@@ -143,6 +143,7 @@ static void add_epoch(struct count *c, uint32_t epoch, bool retained)
 {
     struct envol_ledger *ledger = c->ledger;
     const struct tally *tally = tally_of(c->tallies, epoch);
+    uint32_t snapshots = envol_snapshots_need(c->volume->header, epoch);
 
     ledger->epochs[ledger->epoch_count++] = (struct envol_ledger_epoch){
         .epoch = epoch,
@@ -151,8 +152,9 @@ static void add_epoch(struct count *c, uint32_t epoch, bool retained)
         .pages = tally->pages,
         .holes = tally->holes,
         .may_retire = retained && tally->pages == 0 && tally->holes == 0 && ledger->bad == 0 &&
-                      !envol_rotation_is_on(c->volume) &&
+                      snapshots == 0 && !envol_rotation_is_on(c->volume) &&
                       !envol_log_seal_needs(c->volume->header, epoch),
+        .snapshots = snapshots,
     };
 }
 

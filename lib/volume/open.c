@@ -9,11 +9,26 @@
 #include "header/header.h"
 #include "volume/area.h"
 #include "volume/keys.h"
-#include "volume/volume.h"
+#include "volume/snapshot.h"
 
 #define OPEN_FLAGS                                                                                 \
     (ENVOL_OPEN_INHERIT | ENVOL_OPEN_ALLOW_UNLOCKED | ENVOL_OPEN_READ_ONLY |                       \
-     ENVOL_OPEN_OTHER_COPY | ENVOL_OPEN_DISCOVER)
+     ENVOL_OPEN_OTHER_COPY | ENVOL_OPEN_DISCOVER | ENVOL_OPEN_ABANDON_SNAPSHOTS)
+
+static bool has(const struct envol_volume_options *options, uint32_t flag)
+{
+    return options != NULL && (options->flags & flag) != 0;
+}
+
+/* An image is read only, and of what the volume is now. */
+static bool snapshot_is_sound(const struct envol_volume_options *options)
+{
+    if (has(options, ENVOL_OPEN_READ_ONLY) && has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS))
+        return false;
+    return options->snapshot == NULL ||
+           (has(options, ENVOL_OPEN_READ_ONLY) && !has(options, ENVOL_OPEN_OTHER_COPY) &&
+            options->space != NULL);
+}
 
 static bool options_are_sound(const struct envol_volume_options *options)
 {
@@ -23,8 +38,8 @@ static bool options_are_sound(const struct envol_volume_options *options)
         return false;
     if (options->outcomes != NULL && options->outcomes->struct_size < sizeof(*options->outcomes))
         return false;
-    return (options->flags & ENVOL_OPEN_OTHER_COPY) == 0 ||
-           (options->flags & ENVOL_OPEN_READ_ONLY) != 0;
+    return snapshot_is_sound(options) &&
+           (!has(options, ENVOL_OPEN_OTHER_COPY) || has(options, ENVOL_OPEN_READ_ONLY));
 }
 
 static enum envol_status read_and_check(struct envol_store *store,
@@ -34,7 +49,7 @@ static enum envol_status read_and_check(struct envol_store *store,
     uint32_t flags = 0;
     enum envol_status status;
 
-    if (options != NULL && (options->flags & ENVOL_OPEN_OTHER_COPY) != 0)
+    if (has(options, ENVOL_OPEN_OTHER_COPY))
         flags = ENVOL_HEADER_OTHER_COPY;
     status = envol_volume_read_header(store, flags, true, header, error);
     if (status == ENVOL_OK && options != NULL && options->pins != NULL)
@@ -78,6 +93,25 @@ static enum envol_status check_writable(const struct envol_header *header, bool 
                       "the volume has a feature that allows this library to read it only");
 }
 
+/* What the last writer left goes first, before any page is changed. */
+static enum envol_status prepare_writer(struct envol_volume *volume,
+                                        const struct envol_volume_options *options,
+                                        struct envol_error *error)
+{
+    enum envol_status status =
+        envol_snapshots_open(volume, options == NULL ? NULL : options->space,
+                             has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS), error);
+
+    if (status == ENVOL_OK)
+        status = envol_area_replay(volume, error);
+    if (status == ENVOL_OK)
+        status = envol_volume_recover(volume, error);
+    /* A damaged copy is written again while there is a whole one. */
+    if (status == ENVOL_OK && volume->header->whole_copies < 2)
+        status = envol_volume_commit(volume, volume->mark, volume->clean, error);
+    return status;
+}
+
 /* The store is locked; takes header and keyring into the volume. */
 static enum envol_status open_locked(struct envol_store *store, const struct envol_key_call *call,
                                      const struct envol_volume_options *options, bool read_only,
@@ -108,12 +142,32 @@ static enum envol_status open_locked(struct envol_store *store, const struct env
     (*volume)->opened_slot = slot_id;
     (*volume)->opened_by = opened_by;
     if (!read_only)
-        status = envol_area_replay(*volume, error);
-    if (!read_only && status == ENVOL_OK)
-        status = envol_volume_recover(*volume, error);
-    /* A damaged copy is written again while there is a whole one. */
-    if (!read_only && status == ENVOL_OK && (*volume)->header->whole_copies < 2)
-        status = envol_volume_commit(*volume, (*volume)->mark, (*volume)->clean, error);
+        status = prepare_writer(*volume, options, error);
+    if (status != ENVOL_OK) {
+        envol_volume_free(*volume);
+        *volume = NULL;
+    }
+    return status;
+}
+
+/* The file first: while it is held, a header that names the snapshot goes on to. */
+static enum envol_status open_image(struct envol_store *store, const struct envol_key_call *call,
+                                    const struct envol_volume_options *options,
+                                    struct envol_volume **volume, struct envol_error *error)
+{
+    struct envol_store *file;
+    enum envol_status status = envol_snapshot_hold(options->space, options->snapshot, &file, error);
+
+    if (status == ENVOL_E_RANGE)
+        return envol_fail(error, status, "the space has no such snapshot");
+    if (status != ENVOL_OK)
+        return status;
+    status = open_locked(store, call, options, true, volume, error);
+    if (status != ENVOL_OK) {
+        envol_store_close(file);
+        return status;
+    }
+    status = envol_image_take(*volume, file, options->snapshot, error);
     if (status != ENVOL_OK) {
         envol_volume_free(*volume);
         *volume = NULL;
@@ -125,7 +179,7 @@ enum envol_status envol_volume_open(struct envol_store *store, const struct envo
                                     size_t cmk_count, const struct envol_volume_options *options,
                                     struct envol_volume **volume, struct envol_error *error)
 {
-    bool read_only = options != NULL && (options->flags & ENVOL_OPEN_READ_ONLY) != 0;
+    bool read_only = has(options, ENVOL_OPEN_READ_ONLY);
     struct envol_key_call call;
     enum envol_status status;
 
@@ -142,7 +196,10 @@ enum envol_status envol_volume_open(struct envol_store *store, const struct envo
         status = envol_volume_lock_store(store, read_only, error);
     if (status != ENVOL_OK)
         return status;
-    status = open_locked(store, &call, options, read_only, volume, error);
+    if (options != NULL && options->snapshot != NULL)
+        status = open_image(store, &call, options, volume, error);
+    else
+        status = open_locked(store, &call, options, read_only, volume, error);
     if (status != ENVOL_OK) {
         envol_volume_unlock_store(store, read_only);
         return status;

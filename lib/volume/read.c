@@ -6,6 +6,7 @@
 #include "header/header.h"
 #include "volume/area.h"
 #include "volume/rotation.h"
+#include "volume/snapshot.h"
 
 #include <string.h>
 #include <time.h>
@@ -67,6 +68,15 @@ static void settle(const struct envol_volume *volume, struct envol_page_io *io,
         memset(io->page, 0, volume->page_bytes);
 }
 
+static enum envol_status load(struct envol_volume *volume, const struct envol_hot_guest *guest,
+                              uint64_t first, size_t n, uint8_t *records, size_t *got,
+                              struct envol_error *error)
+{
+    if (volume->image != NULL)
+        return envol_image_read(volume, first, n, records, got, error);
+    return envol_volume_fetch(volume, guest, first, n, records, got, error);
+}
+
 static enum envol_status read_records(struct envol_volume *volume,
                                       const struct envol_hot_guest *guest,
                                       struct envol_volume_lane *lane, struct envol_page_io *ios,
@@ -74,8 +84,7 @@ static enum envol_status read_records(struct envol_volume *volume,
 {
     struct envol_page_op ops[ENVOL_RUN_MAX];
     size_t got;
-    enum envol_status status =
-        envol_volume_fetch(volume, guest, ios[0].page_no, n, lane->records, &got, error);
+    enum envol_status status = load(volume, guest, ios[0].page_no, n, lane->records, &got, error);
 
     for (size_t i = 0; i < n; i++) {
         settle(volume, &ios[i], status);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "header/header.h"
 #include "volume/follow.h"
+#include "volume/snapshot.h"
 
 #include <string.h>
 
@@ -223,8 +224,17 @@ enum envol_status envol_volume_follow(struct envol_volume *volume, struct envol_
 enum envol_status envol_volume_refresh(struct envol_volume *volume, struct envol_error *error)
 {
     struct envol_newer newer;
-    enum envol_status status = envol_volume_look(volume, true, &newer, error);
+    enum envol_status status;
 
+    if (volume != NULL && envol_image_is_own(volume)) {
+        status = envol_volume_enter(volume, ENVOL_ACCESS_REFRESH);
+        if (status != ENVOL_OK)
+            return envol_fail(error, status, NULL);
+        envol_volume_leave(volume); /* an image stays as it is, and the keys are the writer's */
+        envol_error_clear(error);
+        return ENVOL_OK;
+    }
+    status = envol_volume_look(volume, true, &newer, error);
     if (status == ENVOL_OK && newer.header != NULL)
         status = envol_volume_follow(volume, &newer, 0, NULL, error);
     if (status == ENVOL_OK)

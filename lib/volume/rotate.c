@@ -27,6 +27,9 @@ static enum envol_status check_ready(const struct envol_volume *volume, struct e
 {
     if (envol_rotation_is_on(volume))
         return envol_fail(error, ENVOL_E_STATE, "a rotation is unfinished");
+    if (!volume->gcm && volume->header->snapshot_count > 0)
+        return envol_fail(error, ENVOL_E_STATE,
+                          "the volume has snapshots, and no XTS record tells its epoch");
     if ((volume->keyring->flags & ENVOL_OPEN_INHERIT) != 0)
         return envol_fail(error, ENVOL_E_STATE,
                           "forked children that inherit the keys would not see the new DEK");

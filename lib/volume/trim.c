@@ -10,7 +10,7 @@ enum envol_status envol_volume_write_zeros(struct envol_volume *volume,
                                            struct envol_volume_lane *lane, uint64_t first,
                                            uint64_t count, struct envol_error *error)
 {
-    enum envol_status status = ENVOL_OK;
+    enum envol_status status = envol_volume_preserve(volume, first, count, error);
 
     memset(lane->records, 0, (size_t)volume->run * volume->stride_bytes);
     while (status == ENVOL_OK && count > 0) {
@@ -45,9 +45,11 @@ static enum envol_status settle_tail(struct envol_volume *volume, uint64_t last)
 enum envol_status envol_volume_discard(struct envol_volume *volume, struct envol_volume_lane *lane,
                                        uint64_t first, uint64_t count, struct envol_error *error)
 {
-    enum envol_status status = envol_store_discard(
-        volume->store, envol_volume_offset(volume, first), count * volume->stride_bytes, error);
+    enum envol_status status = envol_volume_preserve(volume, first, count, error);
 
+    if (status == ENVOL_OK)
+        status = envol_store_discard(volume->store, envol_volume_offset(volume, first),
+                                     count * volume->stride_bytes, error);
     return status == ENVOL_E_UNSUPPORTED
                ? envol_volume_write_zeros(volume, lane, first, count, error)
                : status;
@@ -60,6 +62,8 @@ static enum envol_status trim(struct envol_volume *volume, struct envol_volume_l
     enum envol_status status = volume->sparse ? settle_tail(volume, first + count)
                                               : envol_volume_protect(volume, first, count, NULL);
 
+    if (status == ENVOL_OK)
+        status = envol_volume_preserve(volume, first, count, NULL);
     if (status == ENVOL_OK)
         status = envol_volume_visit(volume, &guest, first, count);
     if (status != ENVOL_OK)

@@ -25,6 +25,8 @@ static enum envol_status shrink(struct envol_volume *volume, uint64_t pages,
 
     if (status == ENVOL_OK)
         status = envol_volume_flush(volume, error);
+    if (status == ENVOL_OK)
+        status = envol_volume_preserve(volume, pages, atomic_load(&volume->pages) - pages, error);
     if (status != ENVOL_OK || envol_rotation_is_xts(volume)) {
         if (status == ENVOL_OK)
             envol_rotation_cut(volume, pages);

@@ -7,6 +7,7 @@
 #include "page/revoke.h"
 #include "volume/keys.h"
 #include "volume/lease.h"
+#include "volume/snapshot.h"
 
 #include <string.h>
 
@@ -135,6 +136,8 @@ enum envol_status envol_volume_unlock(struct envol_volume *volume, const struct 
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
     if (!envol_volume_is_own(volume))
         return envol_fail(error, ENVOL_E_FORKED, NULL);
+    if (envol_image_is_own(volume))
+        return envol_fail(error, ENVOL_E_STATE, "an image has the keys of its volume: unlock that");
     status = envol_key_call_make(cmks, cmk_count, options, &call, error);
     if (status != ENVOL_OK)
         return status;

@@ -51,6 +51,9 @@ struct envol_sweep {
     size_t memory_bytes;
 };
 
+struct envol_snapshots;
+struct envol_image;
+
 struct envol_volume {
     struct envol_store *store;
     struct envol_header *header;
@@ -61,6 +64,9 @@ struct envol_volume {
     const struct envol_provider *opened_by; /* who unwrapped it; borrowed */
     struct envol_lease *lease;              /* NULL: none; changes under turn */
     struct envol_area *area; /* area.h; NULL: pages are not atomic, or this is a reader's */
+    struct envol_snapshots *snapshots; /* snapshot.h; NULL: a writer without a space, or a reader */
+    struct envol_image *image;         /* what it is the image of; NULL: the volume itself */
+    _Atomic uint64_t preserved_end;    /* pages before it may be of a snapshot; access alone */
     pthread_mutex_t turn; /* one check or unlock at a time; an owner that comes again is refused */
     _Atomic bool has_log; /* its log is open, or being made or removed */
     bool read_only, gcm, sparse;
@@ -106,6 +112,11 @@ void envol_volume_unlock_store(struct envol_store *store, bool read_only);
 enum envol_status envol_volume_make(struct envol_store *store, struct envol_header *header,
                                     struct envol_keyring *keyring, bool read_only,
                                     struct envol_volume **volume, struct envol_error *error);
+/* A read-only volume that shares store and keys with the one that it is the image of; header and
+ * image are taken, even on failure. */
+enum envol_status envol_volume_make_image(struct envol_volume *of, struct envol_header *header,
+                                          struct envol_image *image, struct envol_volume **volume,
+                                          struct envol_error *error);
 /* Gives everything back; writes nothing. */
 void envol_volume_free(struct envol_volume *volume);
 /* Sets what the header says of pages: at open and refresh. */
@@ -157,6 +168,22 @@ enum envol_status envol_volume_log_seal(struct envol_volume *volume, struct envo
 enum envol_status envol_volume_set_log_seal(struct envol_volume *volume,
                                             const struct envol_log_seal *seal,
                                             struct envol_error *error);
+
+/* preserve.c */
+/*
+ * Before n records from first are overwritten, cut off or made zeros, while access is held: those
+ * that a snapshot needs and does not have are kept, on stable storage.  ENVOL_E_FORKED: a child
+ * does not know.  What cannot be kept must not be overwritten.
+ */
+enum envol_status envol_volume_preserve_first(struct envol_volume *volume, uint64_t first,
+                                              uint64_t n, struct envol_error *error);
+static inline enum envol_status envol_volume_preserve(struct envol_volume *volume, uint64_t first,
+                                                      uint64_t n, struct envol_error *error)
+{
+    if (first >= atomic_load_explicit(&volume->preserved_end, memory_order_acquire))
+        return ENVOL_OK;
+    return envol_volume_preserve_first(volume, first, n, error);
+}
 
 /* growth.c */
 uint64_t envol_volume_offset(const struct envol_volume *volume, uint64_t page_no);

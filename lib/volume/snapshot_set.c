@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The snapshots of a writer's handle: opened with it, counted, told to the header, closed. */
+#include "base/error.h"
+#include "base/memory.h"
+#include "volume/snapshot.h"
+
+#include <string.h>
+
+/* Files of no use that one open removes; the next one goes on. */
+enum { ORPHANS_MAX = 32 };
+
+enum envol_status envol_snapshots_begin(struct envol_volume *volume, struct envol_space *space)
+{
+    struct envol_snapshots *set;
+
+    if (space == NULL)
+        return ENVOL_OK;
+    set = envol_alloc(sizeof(*set), _Alignof(struct envol_snapshots));
+    if (set == NULL)
+        return ENVOL_E_NO_MEMORY;
+    set->space = space;
+    if (pthread_mutex_init(&set->lock, NULL) != 0) {
+        envol_free(set);
+        return ENVOL_E_NO_MEMORY;
+    }
+    if (pthread_cond_init(&set->changed, NULL) != 0) {
+        pthread_mutex_destroy(&set->lock);
+        envol_free(set);
+        return ENVOL_E_NO_MEMORY;
+    }
+    volume->snapshots = set;
+    return ENVOL_OK;
+}
+
+void envol_snapshots_close(struct envol_snapshots *set, bool own)
+{
+    if (set == NULL)
+        return;
+    for (uint32_t i = 0; i < set->count; i++)
+        envol_snapshot_close(set->snapshot[i]);
+    envol_free(set->buffer);
+    if (own) {
+        pthread_cond_destroy(&set->changed);
+        pthread_mutex_destroy(&set->lock);
+    }
+    envol_free(set);
+}
+
+void envol_snapshots_measure(struct envol_volume *volume)
+{
+    const struct envol_snapshots *set = volume->snapshots;
+    uint64_t end = 0;
+
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->snapshot[i]->record.pages > end)
+            end = set->snapshot[i]->record.pages;
+    atomic_store_explicit(&volume->preserved_end, end, memory_order_release);
+}
+
+struct envol_snapshot *envol_snapshots_get(const struct envol_snapshots *set,
+                                           const uint8_t uuid[ENVOL_UUID_BYTES])
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (memcmp(set->snapshot[i]->record.uuid, uuid, ENVOL_UUID_BYTES) == 0)
+            return set->snapshot[i];
+    return NULL;
+}
+
+bool envol_snapshots_note(struct envol_volume *volume)
+{
+    struct envol_snapshots *set = volume->snapshots;
+    struct envol_header *header = volume->header;
+    bool is_news = false;
+
+    if (set == NULL)
+        return false;
+    pthread_mutex_lock(&set->lock);
+    for (uint32_t i = 0; i < header->snapshot_count; i++) {
+        struct envol_snapshot_record *record = &header->snapshots[i];
+        const struct envol_snapshot *snapshot = envol_snapshots_get(set, record->uuid);
+        if (snapshot == NULL || snapshot->entries <= record->entries)
+            continue;
+        record->entries = snapshot->entries;
+        is_news = true;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return is_news;
+}
+
+/* --- At open --- */
+
+static enum envol_status open_one(struct envol_volume *volume,
+                                  const struct envol_snapshot_record *record,
+                                  struct envol_error *error)
+{
+    struct envol_snapshots *set = volume->snapshots;
+    char name[ENVOL_SNAPSHOT_NAME_BYTES];
+    struct envol_store *store;
+    enum envol_status status;
+
+    envol_snapshot_name(record->uuid, name);
+    status = envol_space_store(set->space, name, 0, &store, error);
+    if (status == ENVOL_E_RANGE)
+        return envol_fail(error, ENVOL_E_STATE,
+                          "the space does not have %s, which the volume needs", name);
+    if (status != ENVOL_OK)
+        return status;
+    status = envol_snapshot_open_file(volume, store, record, &set->snapshot[set->count], error);
+    set->count += status == ENVOL_OK;
+    return status;
+}
+
+/*
+ * Readers of an image would take for old what is written from here on: with their lock held there
+ * are none.
+ */
+static enum envol_status abandon_all(struct envol_volume *volume, struct envol_error *error)
+{
+    struct envol_header *header = volume->header;
+    enum envol_status status =
+        envol_store_lock(volume->store, ENVOL_LOCK_READERS, ENVOL_LOCK_EXCLUSIVE, 0, error);
+
+    if (status != ENVOL_OK)
+        return status == ENVOL_E_BUSY
+                   ? envol_fail(error, status, "readers have the volume open, and maybe an image")
+                   : status;
+    while (header->snapshot_count > 0)
+        envol_snapshots_remove(header, header->snapshots[0].uuid);
+    status = envol_volume_commit(volume, volume->mark, volume->clean, error);
+    (void)envol_store_lock(volume->store, ENVOL_LOCK_READERS, ENVOL_LOCK_NONE, 0, NULL);
+    return status;
+}
+
+struct orphans {
+    const struct envol_header *header;
+    uint32_t count;
+    uint8_t uuid[ORPHANS_MAX][ENVOL_UUID_BYTES];
+};
+
+static int digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The text is what envol_uuid_text makes of the bytes, or no UUID. */
+static bool parse(const char *text, uint8_t uuid[ENVOL_UUID_BYTES])
+{
+    char again[ENVOL_UUID_TEXT_BYTES];
+    size_t n = 0;
+
+    if (strlen(text) != ENVOL_UUID_TEXT_BYTES - 1)
+        return false;
+    memset(uuid, 0, ENVOL_UUID_BYTES);
+    for (const char *c = text; *c != 0; c++) {
+        int value = digit(*c);
+        if (value < 0)
+            continue;
+        if (n == 2 * (size_t)ENVOL_UUID_BYTES)
+            return false;
+        uuid[n / 2] = (uint8_t)(uuid[n / 2] << 4 | value);
+        n++;
+    }
+    envol_uuid_text(uuid, again);
+    return strcmp(text, again) == 0;
+}
+
+static enum envol_status note_orphan(const char *name, void *ctx)
+{
+    struct orphans *orphans = ctx;
+
+    if (strncmp(name, "snapshot-", 9) == 0 && orphans->count < ORPHANS_MAX &&
+        parse(name + 9, orphans->uuid[orphans->count]) &&
+        envol_snapshots_find(orphans->header, orphans->uuid[orphans->count]) == NULL)
+        orphans->count++;
+    return ENVOL_OK;
+}
+
+/* What a crash left of a creation or a deletion.  Another time will do, if it fails now. */
+static void remove_orphans(struct envol_volume *volume, struct envol_space *space)
+{
+    struct orphans orphans = {.header = volume->header};
+
+    if (envol_space_list(space, note_orphan, &orphans, NULL) != ENVOL_OK)
+        return;
+    for (uint32_t i = 0; i < orphans.count; i++) {
+        char name[ENVOL_SNAPSHOT_NAME_BYTES];
+        struct envol_store *store;
+        bool is_orphan;
+        envol_snapshot_name(orphans.uuid[i], name);
+        if (envol_space_store(space, name, ENVOL_SPACE_READ_ONLY, &store, NULL) != ENVOL_OK)
+            continue;
+        is_orphan = envol_snapshot_is_orphan(volume, store, orphans.uuid[i]);
+        envol_store_close(store);
+        if (is_orphan)
+            (void)envol_space_remove(space, name, NULL);
+    }
+}
+
+enum envol_status envol_snapshots_open(struct envol_volume *volume, struct envol_space *space,
+                                       bool abandon, struct envol_error *error)
+{
+    const struct envol_header *header = volume->header;
+    enum envol_status status = ENVOL_OK;
+
+    if (abandon && header->snapshot_count > 0)
+        status = abandon_all(volume, error);
+    if (status != ENVOL_OK)
+        return status;
+    if (space == NULL && header->snapshot_count > 0)
+        return envol_fail(error, ENVOL_E_STATE,
+                          "the volume has snapshots: give the space that they are in");
+    status = envol_snapshots_begin(volume, space);
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, NULL);
+    for (uint32_t i = 0; status == ENVOL_OK && i < header->snapshot_count; i++)
+        status = open_one(volume, &header->snapshots[i], error);
+    if (status != ENVOL_OK || space == NULL)
+        return status;
+    remove_orphans(volume, space);
+    envol_snapshots_measure(volume);
+    return ENVOL_OK;
+}
