@@ -30,7 +30,9 @@ enum {
     TAKES_THROTTLE = 0x100000,
     TAKES_DROP_SLOTS = 0x200000,
     TAKES_ABANDON_BAD = 0x400000,
-    TAKES_LEDGER = 0x800000
+    TAKES_LEDGER = 0x800000,
+    TAKES_SPACE = 0x1000000,
+    TAKES_SNAPSHOT = 0x2000000
 };
 
 /* The command line.  Strings are those of argv; absent ones are NULL. */
@@ -46,6 +48,8 @@ struct options {
     const char *suite;
     const char *page_size;
     const char *throttle; /* MB/s */
+    const char *space;    /* directory of the volume's snapshots; NULL: beside the volume */
+    const char *snapshot; /* UUID of the one that is read instead of the volume */
     unsigned given;       /* TAKES_* of the options that were there */
 };
 
@@ -75,6 +79,9 @@ int run_rewrap(const struct options *options);
 int run_slot_list(const struct options *options);
 int run_slot_add(const struct options *options);
 int run_slot_remove(const struct options *options);
+int run_snapshot_create(const struct options *options);
+int run_snapshot_list(const struct options *options);
+int run_snapshot_delete(const struct options *options);
 
 /*
  * Parses argv.  Answers STATUS_OK with *verb set; with *verb NULL when --help or --version was all
@@ -170,6 +177,8 @@ struct session {
     struct cmk_source sources[CMKS_MAX];
     struct envol_cmk cmks[CMKS_MAX];
     size_t cmk_count;
+    bool makes_space; /* set before it is opened: the directory is made if it is not there */
+    struct envol_space *space;
     struct envol_store *store;
     struct envol_volume *volume;
     struct envol_geometry geometry;
@@ -196,6 +205,12 @@ void slots_print(const struct slots *slots);
 /* The member "slots" of an object, without a comma. */
 void slots_print_json(const struct slots *slots);
 const char *key_state_name(enum envol_key_state state);
+
+/* snapshot.c */
+bool parse_uuid(const char *text, uint8_t uuid[ENVOL_UUID_BYTES]);
+void snapshots_print(const struct envol_header_info *header);
+/* The member "snapshots" of an object, without a comma. */
+void snapshots_print_json(const struct envol_header_info *header);
 
 /* ledger.c */
 void ledger_print(const struct envol_ledger *ledger);

@@ -144,6 +144,7 @@ static void print_report(const struct report *report)
         puts("header       UNVERIFIED: nobody vouches for what follows; --cmk URI verifies it");
     print_geometry(&report->volume.header);
     print_rotation(report);
+    snapshots_print(&report->volume.header);
     if (report->verified) {
         printf("pages        %" PRIu64 "\n", report->volume.pages);
         print_content(report);
@@ -253,6 +254,8 @@ static void print_json(const struct report *report)
     print_json_volume(report);
     fputs("  \"kernel\": ", stdout);
     print_json_string(envol_kernel_name());
+    fputs(",\n", stdout);
+    snapshots_print_json(&report->volume.header);
     fputs(",\n", stdout);
     ledger_print_json(report->ledger.epoch_count > 0 ? &report->ledger : NULL);
     slots_print_json(&report->slots);

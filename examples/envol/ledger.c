@@ -13,9 +13,12 @@ void ledger_print(const struct envol_ledger *ledger)
 {
     for (uint32_t i = 0; i < ledger->epoch_count; i++) {
         const struct envol_ledger_epoch *epoch = &ledger->epochs[i];
-        printf("ledger       epoch %" PRIu32 "%s: %" PRIu64 " pages, %" PRIu64 " holes; %s\n",
-               epoch->epoch, epoch->retained ? "" : ", the current one", epoch->pages, epoch->holes,
-               may(epoch->may_retire));
+        printf("ledger       epoch %" PRIu32 "%s: %" PRIu64 " pages, %" PRIu64 " holes",
+               epoch->epoch, epoch->retained ? "" : ", the current one", epoch->pages,
+               epoch->holes);
+        if (epoch->snapshots > 0)
+            printf(", %" PRIu32 " snapshots", epoch->snapshots);
+        printf("; %s\n", may(epoch->may_retire));
     }
     printf("ledger       %" PRIu64 " pages, %" PRIu64 " unwritten, %" PRIu64 " bad", ledger->pages,
            ledger->unwritten, ledger->bad);
@@ -40,9 +43,10 @@ static void print_json_epochs(const struct envol_ledger *ledger)
     for (uint32_t i = 0; i < ledger->epoch_count; i++) {
         const struct envol_ledger_epoch *epoch = &ledger->epochs[i];
         printf("      {\"epoch\": %" PRIu32 ", \"retained\": %s, \"pages\": %" PRIu64
-               ", \"holes\": %" PRIu64 ", \"may_retire\": %s}%s\n",
+               ", \"holes\": %" PRIu64 ", \"snapshots\": %" PRIu32 ", \"may_retire\": %s}%s\n",
                epoch->epoch, epoch->retained ? "true" : "false", epoch->pages, epoch->holes,
-               epoch->may_retire ? "true" : "false", i + 1 < ledger->epoch_count ? "," : "");
+               epoch->snapshots, epoch->may_retire ? "true" : "false",
+               i + 1 < ledger->epoch_count ? "," : "");
     }
     fputs("    ],\n", stdout);
 }

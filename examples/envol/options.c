@@ -36,6 +36,8 @@ static const struct option long_options[] = {
     {"drop-slots", no_argument, NULL, TAKES_DROP_SLOTS},
     {"abandon-bad", no_argument, NULL, TAKES_ABANDON_BAD},
     {"ledger", no_argument, NULL, TAKES_LEDGER},
+    {"space", required_argument, NULL, TAKES_SPACE},
+    {"snapshot", required_argument, NULL, TAKES_SNAPSHOT},
     {"force", no_argument, NULL, TAKES_FORCE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -93,7 +95,8 @@ static int take(struct parser *parser, char **argv, int code)
     struct options *options = parser->options;
 
     /* The last of two values would win in silence. */
-    if ((code & (TAKES_TO | TAKES_AUDIT | TAKES_SUITE | TAKES_PAGE_SIZE | TAKES_THROTTLE)) != 0 &&
+    if ((code & (TAKES_TO | TAKES_AUDIT | TAKES_SUITE | TAKES_PAGE_SIZE | TAKES_THROTTLE |
+                 TAKES_SPACE | TAKES_SNAPSHOT)) != 0 &&
         (options->given & (unsigned)code) != 0 && option_name(code) != NULL)
         return fail_usage(NULL, "--%s: given twice", option_name(code));
     switch (code) {
@@ -116,6 +119,12 @@ static int take(struct parser *parser, char **argv, int code)
         break;
     case TAKES_THROTTLE:
         options->throttle = optarg;
+        break;
+    case TAKES_SPACE:
+        options->space = optarg;
+        break;
+    case TAKES_SNAPSHOT:
+        options->snapshot = optarg;
         break;
     case TAKES_SPARSE:
     case TAKES_ATOMIC:
@@ -183,6 +192,7 @@ static void print_help(const struct verb *verbs, size_t count)
            "N         bytes of a page's record on disk, K or M may follow; default 16K\n"
            "MB/s      how much of a volume is sealed again in a second, at most\n"
            "FILE      - or none is standard input or output\n"
+           "--space DIR is where a volume's snapshots are; VOL.d without it\n"
            "--audit FILE, with any verb that takes --cmk, appends a line of JSON for each use of\n"
            "          a key service\n"
            "\n"
@@ -202,6 +212,10 @@ static int refuse_verb(const struct parser *parser)
         return fail_usage(NULL, "slot: list, add or remove?");
     if (strcmp(parser->operands[0], "slot") == 0)
         return fail_usage(NULL, "slot %s: unknown verb; see envol --help", parser->operands[1]);
+    if (strcmp(parser->operands[0], "snapshot") == 0 && parser->operand_count == 1)
+        return fail_usage(NULL, "snapshot: create, list or delete?");
+    if (strcmp(parser->operands[0], "snapshot") == 0)
+        return fail_usage(NULL, "snapshot %s: unknown verb; see envol --help", parser->operands[1]);
     if (strcmp(parser->operands[0], "key") != 0)
         return fail_usage(NULL, "%s: unknown verb; see envol --help", parser->operands[0]);
     if (parser->operand_count == 1)
@@ -232,6 +246,8 @@ static int check_operands(const struct verb *verb, const struct parser *parser, 
                           parser->operands[words + verb->operands], verb->name, verb->usage);
     if (options->file != NULL && *options->file == '\0')
         return fail_usage(options, "the name of FILE is empty");
+    if (options->space != NULL && *options->space == '\0')
+        return fail_usage(options, "the name of the space is empty");
     return STATUS_OK;
 }
 
@@ -267,6 +283,16 @@ static void name_operands(const struct parser *parser, int words)
         options->file = parser->operands[words + 1];
 }
 
+static int check_snapshot(const struct options *options)
+{
+    uint8_t uuid[ENVOL_UUID_BYTES];
+
+    if (parse_uuid(options->snapshot, uuid))
+        return STATUS_OK;
+    return fail_usage(options, "--snapshot %s: not a UUID; envol snapshot list shows them",
+                      options->snapshot);
+}
+
 static void print_version(void)
 {
     printf("envol %s (AES: %s)\n", envol_version(), envol_kernel_name());
@@ -298,6 +324,8 @@ int options_parse(int argc, char **argv, const struct verb *verbs, size_t verb_c
     name_operands(&parser, words);
     take_environment(found, options);
     exit_status = check(found, &parser, words);
+    if (exit_status == STATUS_OK && options->snapshot != NULL)
+        exit_status = check_snapshot(options);
     if (exit_status == STATUS_OK)
         *verb = found;
     return exit_status;

@@ -3,6 +3,8 @@
  * and the batches in which pages are moved. */
 #include "command.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum { BATCH_BYTES = 1 << 20 };
@@ -19,11 +21,38 @@ int session_providers(struct session *session, const struct options *options)
     return exit_status;
 }
 
+/*
+ * The directory of the volume's snapshots: what --space names, or VOL.d, which is there since the
+ * first of them was made.  Whoever only reads the volume does without.
+ */
+static enum envol_status open_space(struct session *session, const struct options *options,
+                                    uint32_t flags, struct envol_error *error)
+{
+    uint32_t space_flags = session->makes_space ? ENVOL_SPACE_CREATE_DIRECTORY : 0;
+    char path[PATH_MAX];
+    const char *name = options->space;
+    enum envol_status status;
+
+    if ((flags & ENVOL_OPEN_READ_ONLY) != 0 && options->snapshot == NULL)
+        return ENVOL_OK;
+    if (name == NULL) {
+        int length = snprintf(path, sizeof path, "%s.d", options->path);
+        if (length < 0 || (size_t)length >= sizeof path)
+            return ENVOL_OK;
+        name = path;
+    }
+    status = envol_directory_space_open(name, space_flags, &session->space, error);
+    if (status == ENVOL_E_IO && options->space == NULL && error->os_errno == ENOENT)
+        return ENVOL_OK;
+    return status;
+}
+
 static enum envol_status open_volume(struct session *session, const struct options *options,
                                      uint32_t flags, struct envol_slot_outcomes *outcomes,
                                      struct envol_error *error)
 {
-    const struct envol_volume_options how = {
+    uint8_t uuid[ENVOL_UUID_BYTES] = {0};
+    struct envol_volume_options how = {
         .struct_size = sizeof how,
         .flags = flags,
         .cancel_flag = &cancel_flag,
@@ -33,6 +62,16 @@ static enum envol_status open_volume(struct session *session, const struct optio
     enum envol_status status =
         envol_file_store_open(options->path, file_flags, &session->store, error);
 
+    if (status == ENVOL_OK)
+        status = open_space(session, options, flags, error);
+    how.space = session->space;
+    if (options->snapshot != NULL && parse_uuid(options->snapshot, uuid) && how.space != NULL)
+        how.snapshot = uuid;
+    if (status == ENVOL_OK && options->snapshot != NULL && how.snapshot == NULL) {
+        error->status = ENVOL_E_RANGE;
+        snprintf(error->message, sizeof error->message, "the volume has no such snapshot");
+        return ENVOL_E_RANGE;
+    }
     if (status == ENVOL_OK)
         status = envol_volume_open(session->store, session->cmks, session->cmk_count, &how,
                                    &session->volume, error);
@@ -84,6 +123,7 @@ enum envol_status session_close(struct session *session)
     enum envol_status status = envol_volume_close(session->volume);
 
     envol_store_close(session->store);
+    envol_space_close(session->space);
     for (size_t i = 0; i < session->cmk_count; i++)
         cmk_close(&session->sources[i]);
     *session = (struct session){.cmk_count = 0};
