@@ -7,6 +7,7 @@
 #define ENVOL_H
 
 #include <envol/audit.h>
+#include <envol/backup.h>
 #include <envol/header.h>
 #include <envol/lease.h>
 #include <envol/log.h>

@@ -18,7 +18,8 @@ verdict() {
 }
 
 # Height of each floor; store and provider stand side by side.
-declare -A floor=([base]=0 [aes]=1 [page]=2 [header]=3 [store]=4 [provider]=4 [volume]=5 [log]=6)
+declare -A floor=([base]=0 [aes]=1 [page]=2 [header]=3 [store]=4 [provider]=4 [volume]=5 [log]=6
+    [backup]=6)
 
 bad_includes() {
     local file from to
@@ -63,7 +64,7 @@ verdict 'every file names its licence at its top' \
     done)"
 
 verdict 'examples see public headers only' \
-    "$(grep -RnE '^# *include *["<](\.\./|lib/|base/|aes/|page/|header/|store/|provider/|volume/|log/|tests/)' \
+    "$(grep -RnE '^# *include *["<](\.\./|lib/|base/|aes/|page/|header/|store/|provider/|volume/|log/|backup/|tests/)' \
         --include='*.[ch]' examples 2>/dev/null || :)"
 
 verdict 'one cleanup label, out:' \

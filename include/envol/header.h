@@ -103,8 +103,12 @@ struct envol_header_info {
     uint64_t rotation_bad_pages;  /* were not sealed anew: they did not authenticate */
     uint64_t rotation_first_bad;  /* the first of them, if there are any */
     int atomic_pages;
-    uint32_t log_seal;         /* ENVOL_LOG_SEAL_...: more of it by envol_header_log_seal */
-    uint32_t log_lowest_epoch; /* that segments of the log need; 0: there is no log */
+    uint32_t log_seal;          /* ENVOL_LOG_SEAL_...: more of it by envol_header_log_seal */
+    uint32_t log_lowest_epoch;  /* that segments of the log need; 0: there is no log */
+    int restoring;              /* a restore into the volume is unfinished */
+    uint64_t restore_next_page; /* pages before it are there */
+    uint8_t restore_applying[ENVOL_UUID_BYTES]; /* the backup in progress; zeros: none */
+    uint8_t restore_applied[ENVOL_UUID_BYTES];  /* the last one that is whole; zeros: none */
     uint32_t snapshots;
     struct envol_header_snapshot snapshot[ENVOL_SNAPSHOTS_MAX];
 };
@@ -177,7 +181,8 @@ ENVOL_API ENVOL_NONNULL(1) const
  * On success the header is verified; *keyring is NULL on failure.  anchor may be NULL.
  * ENVOL_E_WRONG_KEY, ENVOL_E_VERSION (a feature this library lacks), ENVOL_E_CORRUPT,
  * ENVOL_E_STALE (older than the anchor, or its generation under another MAC), ENVOL_E_POLICY (the
- * anchor is of another volume), ENVOL_E_STATE (a new header that was not sealed),
+ * anchor is of another volume), ENVOL_E_STATE (a new header that was not sealed; a restore is
+ * unfinished: envol_backup(3)),
  * ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_UNSUPPORTED (no AES kernel), ENVOL_E_ARGUMENT.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status

@@ -83,9 +83,9 @@ envol_volume_create(struct envol_store *store, const struct envol_cmk *cmks, siz
  * ENVOL_E_STALE, ENVOL_E_FORMAT, ENVOL_E_VERSION, ENVOL_E_CORRUPT, ENVOL_E_TRUNCATED (a
  * store that ends within its header), ENVOL_E_WRONG_KEY, ENVOL_E_LOCKED_MEMORY,
  * ENVOL_E_UNSUPPORTED, ENVOL_E_FORKED (a store handle of before a fork), ENVOL_E_STATE (a reader,
- * and an XTS rotation was interrupted in the middle of a run; a writer, and the volume has
- * snapshots that are not in options.space), ENVOL_E_RANGE (no such snapshot), those of provider,
- * store and space.  ENVOL_E_CORRUPT is also what a damaged file of a snapshot answers.
+ * and an XTS rotation was interrupted in the middle of a run; an unfinished restore; a writer, and
+ * the volume has snapshots that are not in options.space), ENVOL_E_RANGE (no such snapshot), those
+ * of provider, store and space.  ENVOL_E_CORRUPT is also what a damaged file of a snapshot answers.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_volume_open(struct envol_store *store, const struct envol_cmk *cmks, size_t cmk_count,

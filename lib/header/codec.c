@@ -127,11 +127,12 @@ enum envol_status envol_image_decode(const uint8_t *copy, struct envol_header *h
     decode_fields(copy, header);
     decode_rotation(copy + ENVOL_AT_ROTATION, &header->rotation);
     envol_log_seal_decode(copy + ENVOL_AT_LOG_SEAL, &header->log_seal);
+    envol_restore_decode(copy + ENVOL_AT_RESTORE, &header->restore);
     envol_snapshots_decode(copy + ENVOL_AT_SNAPSHOTS, header);
     if (!fields_fit(copy, header) || !decode_retained(copy, header))
         return envol_fail(error, ENVOL_E_CORRUPT, "a field of the header is out of bounds");
-    status =
-        envol_slots_decode(copy + ENVOL_AT_SLOT_AREA, envol_load32(copy + ENVOL_AT_SLOTS), header);
+    status = envol_slots_decode(copy + ENVOL_AT_SLOT_AREA, ENVOL_SLOT_AREA_BYTES,
+                                envol_load32(copy + ENVOL_AT_SLOTS), header);
     if (status != ENVOL_OK)
         return envol_fail(error, status,
                           status == ENVOL_E_CORRUPT ? "the key slots of the header are malformed"
@@ -224,6 +225,7 @@ enum envol_status envol_image_encode(const struct envol_header *header, uint64_t
     encode_retained(header, copy);
     encode_rotation(&header->rotation, copy + ENVOL_AT_ROTATION);
     envol_log_seal_encode(&header->log_seal, copy + ENVOL_AT_LOG_SEAL);
+    envol_restore_encode(&header->restore, copy + ENVOL_AT_RESTORE);
     envol_snapshots_encode(header, copy + ENVOL_AT_SNAPSHOTS);
     envol_slots_encode(header, copy + ENVOL_AT_SLOT_AREA);
     envol_image_mac(header, header->epoch, dek, copy, copy + ENVOL_AT_MAC);

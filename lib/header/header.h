@@ -31,6 +31,15 @@ struct envol_rotation_record {
     uint8_t commitment[ENVOL_CHUNKED_COMMITMENT_BYTES];
 };
 
+/* How far a restore has come; kind 0: none is unfinished, and the rest is zeros. */
+struct envol_restore_record {
+    uint32_t kind;                      /* ENVOL_RESTORE_UNFINISHED */
+    uint8_t applying[ENVOL_UUID_BYTES]; /* zeros: none */
+    uint8_t applied[ENVOL_UUID_BYTES];  /* zeros: none */
+    uint64_t next_page;
+};
+#define ENVOL_RESTORE_UNFINISHED 1u
+
 /* A snapshot as the header names it. */
 struct envol_snapshot_record {
     uint8_t uuid[ENVOL_UUID_BYTES];
@@ -46,9 +55,10 @@ struct envol_header_id {
 };
 
 struct envol_header {
-    bool sealed;   /* has a MAC: it was read from bytes, or sealed */
-    bool verified; /* its MAC was checked */
-    bool rotated;  /* the DEK is another one than on disk: not committed yet */
+    bool sealed;      /* has a MAC: it was read from bytes, or sealed */
+    bool verified;    /* its MAC was checked */
+    bool for_restore; /* may be unlocked although a restore is unfinished */
+    bool rotated;     /* the DEK is another one than on disk: not committed yet */
     /* What the MAC of image would be under that DEK: who holds it may commit. */
     uint8_t proof[ENVOL_HEADER_MAC_BYTES];
     uint32_t whole_copies;
@@ -68,6 +78,7 @@ struct envol_header {
     struct envol_retained retained[ENVOL_RETAINED_MAX];
     struct envol_rotation_record rotation;
     struct envol_log_seal log_seal;
+    struct envol_restore_record restore;
     uint32_t snapshot_count;
     struct envol_snapshot_record snapshots[ENVOL_SNAPSHOTS_MAX];
     uint32_t slot_count;
@@ -96,7 +107,8 @@ void envol_image_mac(const struct envol_header *header, uint32_t epoch,
 int envol_image_newest(const uint8_t *bytes);
 
 /* slots.c */
-enum envol_status envol_slots_decode(const uint8_t *area, uint32_t count,
+/* Exactly these bytes, but for zeros behind the slots. */
+enum envol_status envol_slots_decode(const uint8_t *area, size_t bytes, uint32_t count,
                                      struct envol_header *header);
 /* Bytes that the slots take; area (may be NULL to count only) is zeroed behind them. */
 size_t envol_slots_encode(const struct envol_header *header, uint8_t *area);
@@ -158,6 +170,16 @@ enum envol_status envol_log_seal_check(const struct envol_header *header,
                                        const struct envol_log_seal *seal);
 /* Whether segments of the log may be of the epoch. */
 bool envol_log_seal_needs(const struct envol_header *header, uint32_t epoch);
+
+/* restore.c */
+/* Whether the record of the image is one.  ENVOL_E_VERSION: a kind that is not known;
+ * ENVOL_E_CORRUPT; ENVOL_E_STATE: a restore is unfinished, and the header is not for_restore. */
+enum envol_status envol_restore_check(const struct envol_header *header);
+void envol_restore_decode(const uint8_t *record, struct envol_restore_record *restore);
+void envol_restore_encode(const struct envol_restore_record *restore, uint8_t *record);
+/* Replaces the record, to be committed. */
+void envol_header_set_restore(struct envol_header *header,
+                              const struct envol_restore_record *record);
 
 /* snapshots.c */
 void envol_snapshots_decode(const uint8_t *table, struct envol_header *header);

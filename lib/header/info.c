@@ -54,7 +54,11 @@ enum envol_status envol_header_info(const struct envol_header *header,
         .atomic_pages = (header->incompatible & ENVOL_FEATURE_ATOMIC_PAGES) != 0,
         .log_seal = header->log_seal.kind,
         .log_lowest_epoch = header->log_seal.lowest_epoch,
+        .restoring = header->restore.kind != 0,
+        .restore_next_page = header->restore.next_page,
     };
+    memcpy(info->restore_applying, header->restore.applying, ENVOL_UUID_BYTES);
+    memcpy(info->restore_applied, header->restore.applied, ENVOL_UUID_BYTES);
     memcpy(info->uuid, header->uuid, ENVOL_UUID_BYTES);
     show_snapshots(header, info);
     return ENVOL_OK;

@@ -30,7 +30,8 @@
  *      368    576  retained epochs, 4 x 144: epoch u32, 0 u32, wrapped DEK 136
  *      944     80  zeros
  *     1024    512  snapshot table, 8 x 64, packed; zeros while there is no snapshot
- *     1536   2560  zeros
+ *     1536     64  restore record; zeros once a restore is finished
+ *     1600   2496  zeros
  *     4096  28640  slots, packed, then zeros
  *    32736     32  MAC
  *
@@ -75,6 +76,15 @@
  *       88      8  first LSN that is kept
  *       96     32  zeros
  *
+ * The restore record.
+ *
+ *        0      4  kind: 0 none, 1 a restore is unfinished
+ *        4      4  0
+ *        8     16  UUID of the backup that is being applied; zeros: none is
+ *       24     16  UUID of the last backup that was applied whole; zeros: none was
+ *       40      8  next page of the backup that is being applied: those before it are there
+ *       48     16  zeros
+ *
  * An entry of the snapshot table.  With the first of them the read-only-compatible feature 1 is
  * set, with the last it goes.
  *
@@ -112,6 +122,7 @@
 #define ENVOL_AT_ROTATION             112u
 #define ENVOL_AT_LOG_SEAL             240u
 #define ENVOL_AT_RETAINED             368u
+#define ENVOL_AT_RESTORE              1536u
 #define ENVOL_AT_SNAPSHOTS            1024u
 #define ENVOL_AT_SLOT_AREA            4096u
 #define ENVOL_AT_MAC                  32736u
@@ -119,7 +130,7 @@
 #define ENVOL_AT_SPARE_16 42u
 #define ENVOL_AT_SPARE_32 108u
 #define ENVOL_AT_SPARE    944u
-#define ENVOL_AT_SPARE_2  1536u
+#define ENVOL_AT_SPARE_2  (ENVOL_AT_RESTORE + ENVOL_RESTORE_BYTES)
 
 #define ENVOL_ROTATION_AT_KIND       0u
 #define ENVOL_ROTATION_AT_FROM       4u
@@ -149,6 +160,14 @@
 #define ENVOL_LOG_SEAL_AT_SPARE        96u
 #define ENVOL_LOG_SEAL_BYTES           128u
 
+#define ENVOL_RESTORE_AT_KIND     0u
+#define ENVOL_RESTORE_AT_SPARE_32 4u
+#define ENVOL_RESTORE_AT_APPLYING 8u
+#define ENVOL_RESTORE_AT_APPLIED  24u
+#define ENVOL_RESTORE_AT_NEXT     40u
+#define ENVOL_RESTORE_AT_SPARE    48u
+#define ENVOL_RESTORE_BYTES       64u
+
 #define ENVOL_SNAPSHOT_AT_GENERATION   16u
 #define ENVOL_SNAPSHOT_AT_PAGES        24u
 #define ENVOL_SNAPSHOT_AT_CREATED      32u
@@ -172,9 +191,11 @@
 #define ENVOL_AREA_RUN_MAX    64u
 
 /* Incompatible features: whoever lacks one may not open the volume. */
-#define ENVOL_FEATURE_SPARSE        1u
-#define ENVOL_FEATURE_ATOMIC_PAGES  2u
-#define ENVOL_FEATURES_INCOMPATIBLE (ENVOL_FEATURE_SPARSE | ENVOL_FEATURE_ATOMIC_PAGES)
+#define ENVOL_FEATURE_SPARSE       1u
+#define ENVOL_FEATURE_ATOMIC_PAGES 2u
+#define ENVOL_FEATURE_RESTORING    4u
+#define ENVOL_FEATURES_INCOMPATIBLE                                                                \
+    (ENVOL_FEATURE_SPARSE | ENVOL_FEATURE_ATOMIC_PAGES | ENVOL_FEATURE_RESTORING)
 /* Read-only-compatible features: whoever lacks one may read, not write. */
 #define ENVOL_FEATURE_SNAPSHOTS             1u
 #define ENVOL_FEATURES_READ_ONLY_COMPATIBLE ENVOL_FEATURE_SNAPSHOTS

@@ -142,7 +142,7 @@ static enum envol_status decode_slot(const uint8_t *entry, size_t left, struct e
     return ENVOL_OK;
 }
 
-enum envol_status envol_slots_decode(const uint8_t *area, uint32_t count,
+enum envol_status envol_slots_decode(const uint8_t *area, size_t bytes, uint32_t count,
                                      struct envol_header *header)
 {
     size_t at = 0;
@@ -151,13 +151,12 @@ enum envol_status envol_slots_decode(const uint8_t *area, uint32_t count,
         return ENVOL_E_CORRUPT;
     for (uint32_t i = 0; i < count; i++) {
         size_t used = 0;
-        enum envol_status status =
-            decode_slot(area + at, ENVOL_SLOT_AREA_BYTES - at, header, &used);
+        enum envol_status status = decode_slot(area + at, bytes - at, header, &used);
         if (status != ENVOL_OK)
             return status;
         at += used;
     }
-    return envol_is_zero(area + at, ENVOL_SLOT_AREA_BYTES - at) ? ENVOL_OK : ENVOL_E_CORRUPT;
+    return envol_is_zero(area + at, bytes - at) ? ENVOL_OK : ENVOL_E_CORRUPT;
 }
 
 static uint8_t *put(uint8_t *at, const void *data, size_t bytes)

@@ -39,12 +39,15 @@ static enum envol_status check_anchor(const struct envol_header *header,
  * library lacks, or a field of one, is a feature that it lacks. */
 static enum envol_status check_features(const struct envol_header *header)
 {
+    enum envol_status status;
+
     if ((header->incompatible & ~ENVOL_FEATURES_INCOMPATIBLE) != 0)
         return ENVOL_E_VERSION;
     if (!envol_is_zero(header->image + ENVOL_AT_ROTATION + ENVOL_ROTATION_AT_SPARE,
                        ENVOL_ROTATION_BYTES - ENVOL_ROTATION_AT_SPARE))
         return ENVOL_E_VERSION;
-    return envol_rotation_check(header, &header->rotation);
+    status = envol_rotation_check(header, &header->rotation);
+    return status == ENVOL_OK ? envol_restore_check(header) : status;
 }
 
 /* Of a log, too: a writer that does not know all of the seal would break it. */

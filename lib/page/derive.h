@@ -13,6 +13,7 @@
 #define ENVOL_PURPOSE_OLD_DEK    "old-dek\0"
 #define ENVOL_PURPOSE_JOURNAL    "journal\0"
 #define ENVOL_PURPOSE_LOG_ROOT   "log-root"
+#define ENVOL_PURPOSE_BACKUP     "backup\0\0"
 #define ENVOL_PURPOSE_SNAPSHOT   "snapshot"
 
 struct envol_derivation {

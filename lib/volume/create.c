@@ -36,9 +36,9 @@ static enum envol_status check_empty(struct envol_store *store, struct envol_err
 
 /* A new header with its slots, sealed into bytes. */
 static enum envol_status make_header(const struct envol_key_call *call,
-                                     const struct envol_header_params *params, void *bytes,
-                                     struct envol_header **header, struct envol_keyring **keyring,
-                                     struct envol_error *error)
+                                     const struct envol_header_params *params, bool for_restore,
+                                     void *bytes, struct envol_header **header,
+                                     struct envol_keyring **keyring, struct envol_error *error)
 {
     void *dek;
     enum envol_status status = envol_header_new(params, header);
@@ -47,6 +47,10 @@ static enum envol_status make_header(const struct envol_key_call *call,
         status = envol_arena_alloc(ENVOL_DEK_BYTES, call->flags & ENVOL_KEYRING_FLAGS, &dek);
     if (status != ENVOL_OK)
         return envol_fail(error, status, NULL);
+    (*header)->for_restore = for_restore;
+    if (for_restore)
+        envol_header_set_restore(
+            *header, &(const struct envol_restore_record){.kind = ENVOL_RESTORE_UNFINISHED});
     status = envol_keys_create(call, *header, dek, error);
     if (status == ENVOL_OK) {
         status = envol_header_seal(*header, dek, call->flags & ENVOL_KEYRING_FLAGS, bytes, keyring);
@@ -102,7 +106,7 @@ static enum envol_status take_space(struct envol_volume *volume, struct envol_sp
 }
 
 static enum envol_status create_locked(struct envol_store *store, const struct envol_key_call *call,
-                                       const struct envol_header_params *params,
+                                       const struct envol_header_params *params, bool for_restore,
                                        struct envol_space *space, struct envol_volume **volume,
                                        struct envol_error *error)
 {
@@ -116,7 +120,7 @@ static enum envol_status create_locked(struct envol_store *store, const struct e
         return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
     status = envol_store_size(store, &size, error);
     if (status == ENVOL_OK)
-        status = make_header(call, params, bytes, &header, &keyring, error);
+        status = make_header(call, params, for_restore, bytes, &header, &keyring, error);
     if (status != ENVOL_OK)
         goto out;
     status = write_header(store, bytes, error);
@@ -145,9 +149,10 @@ static bool options_are_sound(const struct envol_volume_options *options)
                                (options->flags & ~CREATE_FLAGS) == 0 && options->snapshot == NULL);
 }
 
-enum envol_status envol_volume_create(struct envol_store *store, const struct envol_cmk *cmks,
-                                      size_t cmk_count, const struct envol_volume_options *options,
-                                      struct envol_volume **volume, struct envol_error *error)
+static enum envol_status create(struct envol_store *store, const struct envol_cmk *cmks,
+                                size_t cmk_count, const struct envol_volume_options *options,
+                                bool for_restore, struct envol_volume **volume,
+                                struct envol_error *error)
 {
     struct envol_key_call call;
     enum envol_status status;
@@ -165,7 +170,7 @@ enum envol_status envol_volume_create(struct envol_store *store, const struct en
         return status;
     status = check_empty(store, error);
     if (status == ENVOL_OK)
-        status = create_locked(store, &call, options == NULL ? NULL : options->params,
+        status = create_locked(store, &call, options == NULL ? NULL : options->params, for_restore,
                                options == NULL ? NULL : options->space, volume, error);
     if (status != ENVOL_OK) {
         envol_volume_unlock_store(store, false);
@@ -176,4 +181,20 @@ enum envol_status envol_volume_create(struct envol_store *store, const struct en
     (*volume)->opened_by = cmks[0].provider;
     envol_error_clear(error);
     return ENVOL_OK;
+}
+
+enum envol_status envol_volume_create(struct envol_store *store, const struct envol_cmk *cmks,
+                                      size_t cmk_count, const struct envol_volume_options *options,
+                                      struct envol_volume **volume, struct envol_error *error)
+{
+    return create(store, cmks, cmk_count, options, false, volume, error);
+}
+
+enum envol_status envol_volume_create_restoring(struct envol_store *store,
+                                                const struct envol_cmk *cmks, size_t cmk_count,
+                                                const struct envol_volume_options *options,
+                                                struct envol_volume **volume,
+                                                struct envol_error *error)
+{
+    return create(store, cmks, cmk_count, options, true, volume, error);
 }

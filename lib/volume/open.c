@@ -76,6 +76,8 @@ static enum envol_status unlock(const struct envol_key_call *call, struct envol_
             envol_fail(error, status,
                        status == ENVOL_E_UNSUPPORTED
                            ? "the volume's suite needs an AES kernel that this build lacks"
+                       : status == ENVOL_E_STATE
+                           ? "an unfinished restore: go on with it, or delete it and begin again"
                            : NULL);
             envol_error_set_slot(error, (int32_t)*slot_id);
         }
@@ -115,7 +117,8 @@ static enum envol_status prepare_writer(struct envol_volume *volume,
 /* The store is locked; takes header and keyring into the volume. */
 static enum envol_status open_locked(struct envol_store *store, const struct envol_key_call *call,
                                      const struct envol_volume_options *options, bool read_only,
-                                     struct envol_volume **volume, struct envol_error *error)
+                                     bool for_restore, struct envol_volume **volume,
+                                     struct envol_error *error)
 {
     const struct envol_anchor *anchor =
         options != NULL && options->pins != NULL ? options->pins->anchor : NULL;
@@ -127,8 +130,12 @@ static enum envol_status open_locked(struct envol_store *store, const struct env
     enum envol_status status = read_and_check(store, options, &header, error);
 
     asked.winner = &opened_by;
-    if (status == ENVOL_OK)
+    if (status == ENVOL_OK && for_restore && header->restore.kind == 0)
+        status = envol_fail(error, ENVOL_E_STATE, "no restore into the volume is unfinished");
+    if (status == ENVOL_OK) {
+        header->for_restore = for_restore;
         status = unlock(&asked, header, anchor, &slot_id, &keyring, error);
+    }
     if (status == ENVOL_OK)
         status = check_writable(header, read_only, error);
     if (status != ENVOL_OK) {
@@ -162,7 +169,7 @@ static enum envol_status open_image(struct envol_store *store, const struct envo
         return envol_fail(error, status, "the space has no such snapshot");
     if (status != ENVOL_OK)
         return status;
-    status = open_locked(store, call, options, true, volume, error);
+    status = open_locked(store, call, options, true, false, volume, error);
     if (status != ENVOL_OK) {
         envol_store_close(file);
         return status;
@@ -175,9 +182,10 @@ static enum envol_status open_image(struct envol_store *store, const struct envo
     return status;
 }
 
-enum envol_status envol_volume_open(struct envol_store *store, const struct envol_cmk *cmks,
-                                    size_t cmk_count, const struct envol_volume_options *options,
-                                    struct envol_volume **volume, struct envol_error *error)
+static enum envol_status open_volume(struct envol_store *store, const struct envol_cmk *cmks,
+                                     size_t cmk_count, const struct envol_volume_options *options,
+                                     bool for_restore, struct envol_volume **volume,
+                                     struct envol_error *error)
 {
     bool read_only = has(options, ENVOL_OPEN_READ_ONLY);
     struct envol_key_call call;
@@ -199,7 +207,7 @@ enum envol_status envol_volume_open(struct envol_store *store, const struct envo
     if (options != NULL && options->snapshot != NULL)
         status = open_image(store, &call, options, volume, error);
     else
-        status = open_locked(store, &call, options, read_only, volume, error);
+        status = open_locked(store, &call, options, read_only, for_restore, volume, error);
     if (status != ENVOL_OK) {
         envol_volume_unlock_store(store, read_only);
         return status;
@@ -207,4 +215,20 @@ enum envol_status envol_volume_open(struct envol_store *store, const struct envo
     (*volume)->holds_lock = true;
     envol_error_clear(error);
     return ENVOL_OK;
+}
+
+enum envol_status envol_volume_open(struct envol_store *store, const struct envol_cmk *cmks,
+                                    size_t cmk_count, const struct envol_volume_options *options,
+                                    struct envol_volume **volume, struct envol_error *error)
+{
+    return open_volume(store, cmks, cmk_count, options, false, volume, error);
+}
+
+enum envol_status envol_volume_open_restoring(struct envol_store *store,
+                                              const struct envol_cmk *cmks, size_t cmk_count,
+                                              const struct envol_volume_options *options,
+                                              struct envol_volume **volume,
+                                              struct envol_error *error)
+{
+    return open_volume(store, cmks, cmk_count, options, true, volume, error);
 }

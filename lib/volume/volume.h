@@ -250,6 +250,33 @@ enum envol_status envol_volume_batch(struct envol_volume *volume, enum envol_acc
                                      envol_volume_transfer *transfer, struct envol_page_io *ios,
                                      size_t count, struct envol_error *error);
 
+/* trailers.c */
+#define ENVOL_NONCE_BYTES 24u
+/*
+ * The nonces of n consecutive pages, at most volume->run, as their records name them, without
+ * decrypting: zeros for a record of zeros, 0xff for what cannot be a record or be read.  GCM.
+ */
+enum envol_status envol_volume_read_nonces(struct envol_volume *volume, uint64_t first, size_t n,
+                                           uint8_t *nonces, struct envol_error *error);
+
+/* restoring.c: volumes whose restore is unfinished */
+struct envol_restore_record;
+/* As envol_volume_create and envol_volume_open for writing, of such a volume alone. */
+enum envol_status envol_volume_create_restoring(struct envol_store *store,
+                                                const struct envol_cmk *cmks, size_t cmk_count,
+                                                const struct envol_volume_options *options,
+                                                struct envol_volume **volume,
+                                                struct envol_error *error);
+enum envol_status envol_volume_open_restoring(struct envol_store *store,
+                                              const struct envol_cmk *cmks, size_t cmk_count,
+                                              const struct envol_volume_options *options,
+                                              struct envol_volume **volume,
+                                              struct envol_error *error);
+/* Syncs all pages, then commits the record.  On failure the header on disk may be either. */
+enum envol_status envol_volume_set_restore(struct envol_volume *volume,
+                                           const struct envol_restore_record *record,
+                                           struct envol_error *error);
+
 /* read.c */
 envol_volume_transfer envol_volume_read_run;
 /* The same without a word on the whole: details tells of the first page that the store failed. */
