@@ -7,13 +7,14 @@
 #define COMMAND_H
 
 #include <envol.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_USAGE = 2 };
 
-enum { CMKS_MAX = ENVOL_SLOTS_MAX };
+enum { CMKS_MAX = ENVOL_SLOTS_MAX, FILES_MAX = 64 };
 
 /* Options, as bits of what a verb takes.  Beyond any character, as getopt_long tells both. */
 enum {
@@ -31,6 +32,11 @@ enum {
     TAKES_DROP_SLOTS = 0x200000,
     TAKES_ABANDON_BAD = 0x400000,
     TAKES_LEDGER = 0x800000,
+    TAKES_VERIFY = 0x4000000,
+    TAKES_RAW = 0x8000000,
+    TAKES_FROM = 0x10000000,
+    TAKES_CHANGES = 0x20000000,
+    TAKES_NOTE = 0x40000000,
     TAKES_SPACE = 0x1000000,
     TAKES_SNAPSHOT = 0x2000000
 };
@@ -42,9 +48,17 @@ struct options {
     const char *file; /* what is imported or exported to; NULL: a standard stream */
     const char *cmks[CMKS_MAX];
     size_t cmk_count;
-    bool cmk_is_default; /* ENVOL_CMK, not --cmk */
-    const char *to;      /* URI of another CMK */
-    const char *audit;   /* file to which uses of key services are appended */
+    bool cmk_is_default;       /* ENVOL_CMK, not --cmk */
+    const char *to;            /* URI of another CMK */
+    const char *tos[CMKS_MAX]; /* of a backup: all of them */
+    size_t to_count;
+    const char *froms[CMKS_MAX]; /* CMKs of a backup that is read */
+    size_t from_count;
+    const char *files[FILES_MAX]; /* all operands behind the volume, "-" as it stands */
+    size_t file_count;
+    const char *changes; /* list of what changes between backups */
+    const char *note;
+    const char *audit; /* file to which uses of key services are appended */
     const char *suite;
     const char *page_size;
     const char *throttle; /* MB/s */
@@ -75,6 +89,8 @@ int run_export(const struct options *options);
 int run_info(const struct options *options);
 int run_verify(const struct options *options);
 int run_rotate(const struct options *options);
+int run_backup(const struct options *options);
+int run_restore(const struct options *options);
 int run_rewrap(const struct options *options);
 int run_slot_list(const struct options *options);
 int run_slot_add(const struct options *options);
@@ -275,5 +291,58 @@ void progress_add(struct progress *progress, uint64_t bytes);
 /* Clears the line for other output; the next progress_add draws it again. */
 void progress_hide(struct progress *progress);
 void progress_done(struct progress *progress); /* one closing line */
+
+/* stream.c: a file or standard input that is read; begin it with stream_init. */
+struct stream {
+    const char *name;          /* for people */
+    int fd;                    /* -1: none */
+    uint64_t bytes;            /* 0: not known */
+    struct progress *progress; /* told of what is read; or NULL */
+};
+
+void stream_init(struct stream *stream);
+/* "-" is standard input.  Close it whatever is returned. */
+int stream_open(struct stream *stream, const struct options *options, const char *path);
+void stream_close(struct stream *stream);
+/* Starts a bar for it. */
+void stream_show(struct stream *stream, struct progress *progress, const char *verb);
+/* An envol_backup_source of a struct stream. */
+int stream_read(void *ctx, void *bytes, size_t capacity, size_t *count);
+/* The first bytes of a file; how many there are. */
+size_t stream_peek(const struct stream *stream, void *bytes, size_t count);
+
+/* CMKs beside those of a session. */
+struct cmk_sources {
+    struct cmk_source sources[CMKS_MAX];
+    struct envol_cmk cmks[CMKS_MAX];
+    size_t count;
+};
+int cmk_sources_open(struct cmk_sources *sources, const struct options *options,
+                     const char *const *uris, size_t count);
+void cmk_sources_close(struct cmk_sources *sources);
+
+/* target.c: what a verb writes to; begin it with target_init. */
+struct target {
+    const struct options *options;
+    struct progress *progress; /* hidden for a failure's line */
+    const char *file;          /* NULL: standard output */
+    const char *name;          /* for people */
+    bool replaces;             /* a file that exists, without --force too */
+    int fd;
+    char temporary[PATH_MAX]; /* "" if the target is written to directly */
+};
+
+void target_init(struct target *target, struct progress *progress);
+/* A file is written beside its place until it is published.  Close it whatever is returned. */
+int target_open(struct target *target, const struct options *options, const char *file);
+/* 0, or an errno: EINTR once a signal came. */
+int target_put(struct target *target, const void *bytes, size_t count);
+/* The same with an exit status, and the failure's line. */
+int target_write(struct target *target, const void *bytes, size_t count);
+/* Syncs a file and puts it in its place, all at once. */
+int target_publish(struct target *target);
+int target_fail(const struct target *target, int os_errno);
+/* What was not published is gone.  exit_status, or STATUS_FAULT if closing fails after success. */
+int target_close(struct target *target, int exit_status);
 
 #endif

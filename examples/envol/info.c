@@ -144,6 +144,8 @@ static void print_report(const struct report *report)
         puts("header       UNVERIFIED: nobody vouches for what follows; --cmk URI verifies it");
     print_geometry(&report->volume.header);
     print_rotation(report);
+    if (report->volume.header.restoring)
+        puts("restore      unfinished: envol restore goes on with it");
     snapshots_print(&report->volume.header);
     if (report->verified) {
         printf("pages        %" PRIu64 "\n", report->volume.pages);
@@ -173,6 +175,7 @@ static void print_json_header(const struct envol_header_info *header)
     printf("  \"epoch\": %" PRIu32 ",\n", header->epoch);
     printf("  \"lowest_epoch\": %" PRIu32 ",\n  \"retained_epochs\": %" PRIu32 ",\n",
            header->lowest_epoch, header->retained_epochs);
+    printf("  \"restoring\": %s,\n", header->restoring ? "true" : "false");
     printf("  \"high_water\": %" PRIu64 ",\n  \"clean\": %s,\n", header->high_water,
            header->clean ? "true" : "false");
     printf("  \"seal_estimate\": %" PRIu64 ",\n  \"seal_limit\": %" PRIu64 ",\n",

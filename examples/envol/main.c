@@ -86,6 +86,19 @@ static const struct verb verbs[] = {
      "shows a volume's header; without --cmk unverified; --ledger reads which keys it needs"},
     {"verify", run_verify, TAKES_CMK | TAKES_SPACE | TAKES_SNAPSHOT, 1, true,
      "VOL --cmk URI [--snapshot UUID] [--space DIR]", "reads every page and lists the bad ones"},
+    {"backup", run_backup,
+     TAKES_CMK | TAKES_TO | TAKES_FROM | TAKES_CHANGES | TAKES_NOTE | TAKES_RAW | TAKES_VERIFY |
+         TAKES_FORCE | TAKES_SPACE | TAKES_SNAPSHOT,
+     2, false,
+     "VOL --cmk URI --to URI [--to URI]... [--changes LIST] [--note TEXT] [--force] [--space DIR] "
+     "[FILE], "
+     "VOL --raw [FILE], or --verify --from URI [FILE]",
+     "writes an encrypted backup under CMKs of its own; --changes: of what changed since the "
+     "last one; --raw: the bytes as they are, no key; --verify: reads a backup to its end"},
+    {"restore", run_restore, TAKES_CMK | TAKES_FROM, 1 + FILES_MAX, true,
+     "VOL --cmk URI [--cmk URI]... --from URI [--from URI]... [FILE]...",
+     "makes a new volume of a full backup and those that follow it; goes on with one that was "
+     "stopped"},
     {"rewrap", run_rewrap, TAKES_CMK | TAKES_TO | TAKES_SPACE, 1, true,
      "VOL --cmk URI --to URI [--space DIR]",
      "CMK rotation: another CMK, or a newer version, in place of the one that opens it"},

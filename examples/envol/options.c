@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPERANDS_MAX = 4 };
+/* The words of a verb, a volume, and the files of a restore. */
+enum { OPERANDS_MAX = FILES_MAX + 3 };
 
 /* What getopt_long answers for an operand, as the leading "-" of the option string asks. */
 enum { OPERAND = 1 };
@@ -36,6 +37,11 @@ static const struct option long_options[] = {
     {"drop-slots", no_argument, NULL, TAKES_DROP_SLOTS},
     {"abandon-bad", no_argument, NULL, TAKES_ABANDON_BAD},
     {"ledger", no_argument, NULL, TAKES_LEDGER},
+    {"from", required_argument, NULL, TAKES_FROM},
+    {"changes", required_argument, NULL, TAKES_CHANGES},
+    {"note", required_argument, NULL, TAKES_NOTE},
+    {"raw", no_argument, NULL, TAKES_RAW},
+    {"verify", no_argument, NULL, TAKES_VERIFY},
     {"space", required_argument, NULL, TAKES_SPACE},
     {"snapshot", required_argument, NULL, TAKES_SNAPSHOT},
     {"force", no_argument, NULL, TAKES_FORCE},
@@ -61,14 +67,14 @@ static int take_operand(struct parser *parser, const char *operand)
     return STATUS_OK;
 }
 
-static int take_cmk(struct options *options, const char *uri)
+static int take_uri(const char *option, const char **uris, size_t *count, const char *uri)
 {
-    if (options->cmk_count == CMKS_MAX)
-        return fail_usage(NULL, "--cmk: a volume has at most %d slots", CMKS_MAX);
-    for (size_t i = 0; i < options->cmk_count; i++)
-        if (strcmp(options->cmks[i], uri) == 0)
-            return fail_usage(NULL, "--cmk %s: named twice", uri);
-    options->cmks[options->cmk_count++] = uri;
+    if (*count == CMKS_MAX)
+        return fail_usage(NULL, "--%s: a volume has at most %d slots", option, CMKS_MAX);
+    for (size_t i = 0; i < *count; i++)
+        if (strcmp(uris[i], uri) == 0)
+            return fail_usage(NULL, "--%s %s: named twice", option, uri);
+    uris[(*count)++] = uri;
     return STATUS_OK;
 }
 
@@ -95,8 +101,8 @@ static int take(struct parser *parser, char **argv, int code)
     struct options *options = parser->options;
 
     /* The last of two values would win in silence. */
-    if ((code & (TAKES_TO | TAKES_AUDIT | TAKES_SUITE | TAKES_PAGE_SIZE | TAKES_THROTTLE |
-                 TAKES_SPACE | TAKES_SNAPSHOT)) != 0 &&
+    if ((code & (TAKES_AUDIT | TAKES_SUITE | TAKES_PAGE_SIZE | TAKES_THROTTLE | TAKES_CHANGES |
+                 TAKES_NOTE | TAKES_SPACE | TAKES_SNAPSHOT)) != 0 &&
         (options->given & (unsigned)code) != 0 && option_name(code) != NULL)
         return fail_usage(NULL, "--%s: given twice", option_name(code));
     switch (code) {
@@ -104,9 +110,19 @@ static int take(struct parser *parser, char **argv, int code)
         return take_operand(parser, optarg);
     case TAKES_CMK:
         options->given |= TAKES_CMK;
-        return take_cmk(options, optarg);
+        return take_uri("cmk", options->cmks, &options->cmk_count, optarg);
     case TAKES_TO:
+        options->given |= TAKES_TO;
         options->to = optarg;
+        return take_uri("to", options->tos, &options->to_count, optarg);
+    case TAKES_FROM:
+        options->given |= TAKES_FROM;
+        return take_uri("from", options->froms, &options->from_count, optarg);
+    case TAKES_CHANGES:
+        options->changes = optarg;
+        break;
+    case TAKES_NOTE:
+        options->note = optarg;
         break;
     case TAKES_AUDIT:
         options->audit = optarg;
@@ -134,6 +150,8 @@ static int take(struct parser *parser, char **argv, int code)
     case TAKES_DROP_SLOTS:
     case TAKES_ABANDON_BAD:
     case TAKES_LEDGER:
+    case TAKES_RAW:
+    case TAKES_VERIFY:
         break;
     case 'h':
         parser->help = true;
@@ -238,6 +256,8 @@ static int check_operands(const struct verb *verb, const struct parser *parser, 
     const struct options *options = parser->options;
     int operands = parser->operand_count - words;
 
+    if ((options->given & TAKES_VERIFY) != 0 && operands == 0)
+        return STATUS_OK; /* standard input */
     if (operands < 1 || *options->path == '\0')
         return fail_usage(options, "%.*s is missing; usage: envol %s %s",
                           (int)strcspn(verb->usage, " "), verb->usage, verb->name, verb->usage);
@@ -264,9 +284,15 @@ static int check(const struct verb *verb, const struct parser *parser, int words
     exit_status = check_operands(verb, parser, words);
     if (exit_status == STATUS_OK && verb->needs_cmk && options->cmk_count == 0)
         return fail_usage(options, "--cmk URI is missing, and ENVOL_CMK is not set");
-    if (exit_status == STATUS_OK && (verb->takes & TAKES_TO))
-        exit_status = options->to != NULL ? uri_check(options, "to", options->to)
-                                          : fail_usage(options, "--to URI is missing");
+    if (exit_status == STATUS_OK && (verb->takes & TAKES_TO) && options->to == NULL &&
+        (verb->takes & TAKES_VERIFY) == 0)
+        return fail_usage(options, "--to URI is missing");
+    if (exit_status == STATUS_OK && options->to_count > 1 && (verb->takes & TAKES_VERIFY) == 0)
+        return fail_usage(NULL, "--to: given twice");
+    for (size_t i = 0; exit_status == STATUS_OK && i < options->to_count; i++)
+        exit_status = uri_check(options, "to", options->tos[i]);
+    for (size_t i = 0; exit_status == STATUS_OK && i < options->from_count; i++)
+        exit_status = uri_check(options, "from", options->froms[i]);
     for (size_t i = 0; exit_status == STATUS_OK && i < options->cmk_count; i++)
         exit_status = uri_check(options, "cmk", options->cmks[i]);
     return exit_status;
@@ -279,6 +305,10 @@ static void name_operands(const struct parser *parser, int words)
 
     if (parser->operand_count > words)
         options->path = parser->operands[words];
+    else if ((options->given & TAKES_VERIFY) != 0)
+        options->path = "-";
+    for (int i = words + 1; i < parser->operand_count && options->file_count < FILES_MAX; i++)
+        options->files[options->file_count++] = parser->operands[i];
     if (parser->operand_count > words + 1 && strcmp(parser->operands[words + 1], "-") != 0)
         options->file = parser->operands[words + 1];
 }

@@ -153,6 +153,8 @@ bool is_named_file(const struct options *options, const struct stat *about)
 
     for (size_t i = 0; i < options->cmk_count; i++)
         is_named = is_named || is_at(about, uri_secret_file(options->cmks[i]));
+    for (size_t i = 0; i < options->to_count; i++)
+        is_named = is_named || is_at(about, uri_secret_file(options->tos[i]));
     return is_named;
 }
 
