@@ -97,6 +97,8 @@ static enum envol_status plain_room(struct envol_log_cursor *cursor, size_t byte
     if (need <= room)
         return ENVOL_OK;
     room = need > 2 * room ? need : 2 * room;
+    /* plain_bytes is rounded up behind each record. */
+    room = (room + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN;
     plain = envol_alloc(room, DATA_ALIGN);
     if (plain == NULL)
         return no_memory(error);
