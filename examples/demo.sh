@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # The story of an encrypted database instance, told with real parts, a line a step: a customer
-# managed key, volumes, a SQLite database, what a thief of the disk sees, a restart, and a key that
-# is disabled and enabled again, under a running program too.
+# managed key, volumes, a SQLite database, what a thief of the disk sees, a restart, a key that is
+# disabled and enabled again, under a running program too, snapshots, backups and a read replica.
 #
 # usage: BUILD=build sh examples/demo.sh     (make demo builds first)
 # Everything happens in a temporary directory.  The exit status is 0 only if every step came out.
@@ -12,7 +12,8 @@ PATH=$BUILD:$PATH
 unset ENVOL_CMK
 work=$(mktemp -d "${TMPDIR:-/tmp}/envol-demo.XXXXXX")
 server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || :; rm -rf "$work"' EXIT
+follower=
+trap 'kill $server $follower 2>/dev/null || :; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 cd "$work"
 number=0
@@ -164,4 +165,75 @@ envol key enable cmk.key
 told 'available' 'key enabled again, envol_volume_unlock'
 wait $server || die 'the server failed'
 server=
+follower=
 say "the server: $(tail -n 1 story)"
+
+# Snapshots, backups under another CMK, and a restore under a third one.
+snapshot=$(envol snapshot create users.vol --cmk file:cmk.key)
+say "envol snapshot create users.vol: $snapshot"
+snapshot=$(envol snapshot list users.vol --json | python3 -c \
+    'import json, sys; print(json.load(sys.stdin)["snapshots"][0]["uuid"])')
+sqlite3 users.db "UPDATE users SET name = 'Mallory'"
+envol import users.vol --cmk file:cmk.key --force users.db
+envol export users.vol --cmk file:cmk.key --snapshot "$snapshot" --force image.db
+cmp original.db image.db || die 'the image of the snapshot changed with the volume'
+say "SELECT name FROM users: $(sqlite3 users.db 'SELECT name FROM users') in the volume now," \
+    "$(sqlite3 image.db 'SELECT name FROM users') in the snapshot's image"
+
+envol keygen backup.key >/dev/null
+envol keygen restored.key >/dev/null
+envol backup users.vol --cmk file:cmk.key --to file:backup.key --changes users.list full.backup
+sqlite3 users.db "UPDATE users SET name = 'Bob'"
+envol import users.vol --cmk file:cmk.key --force users.db
+envol backup users.vol --cmk file:cmk.key --to file:backup.key --changes users.list next.backup
+for backup in full.backup next.backup; do
+    [ "$(search $backup "$(in_hex original.db 0 64)")" = absent ] || die "$backup holds plaintext"
+    envol backup --verify --from file:backup.key $backup >/dev/null || die "$backup is not whole"
+done
+say "a full backup of $(wc -c <full.backup) bytes and one of what changed," \
+    "$(wc -c <next.backup), both under backup.key, verified"
+envol restore restored.vol --cmk file:restored.key --from file:backup.key full.backup next.backup
+envol export restored.vol --cmk file:restored.key --force restored.db
+cmp users.db restored.db || die 'the restored database is another one'
+envol export restored.vol --cmk file:cmk.key --force stolen 2>refusal &&
+    die "the source's key opens the restored volume"
+say "restored under restored.key, another UUID and DEK: $(sqlite3 restored.db 'SELECT name FROM users')"
+envol snapshot delete users.vol "$snapshot" --cmk file:cmk.key >/dev/null
+
+# A primary and its replica, two processes with a key each: pages and a transaction log.
+envol keygen primary.key >/dev/null
+envol keygen replica.key >/dev/null
+replica create primary --cmk file:primary.key >/dev/null
+# converged: both copies reach the same LSN and hold the same pages.
+converged() {
+    for _ in $(seq 100); do
+        [ "$(replica sum primary --cmk file:primary.key 2>/dev/null)" = \
+            "$(replica sum copy --cmk file:replica.key 2>/dev/null)" ] && return
+        sleep 0.1
+    done
+    die 'the replica did not converge'
+}
+replica primary primary --cmk file:primary.key --follower-cmk file:replica.key \
+    --listen unix:socket --load 200 --check-key 100 >primary.out 2>&1 &
+server=$!
+replica follow copy --cmk file:replica.key --connect unix:socket --check-key 100 >copy.out 2>&1 &
+follower=$!
+sleep 1
+kill -9 $follower
+wait $follower 2>/dev/null || :
+replica follow copy --cmk file:replica.key --connect unix:socket --check-key 100 >>copy.out 2>&1 &
+follower=$!
+converged
+say "a replica, killed and started again: $(replica sum copy --cmk file:replica.key), as the primary"
+envol key disable replica.key
+kill $follower
+wait $follower 2>/dev/null || :
+if replica get copy 1 --cmk file:replica.key >stolen 2>refusal; then
+    die 'the replica reads without its key'
+fi
+replica sum primary --cmk file:primary.key >/dev/null || die "the replica's key stopped the primary"
+say "the replica's key disabled: it stops, and the primary goes on"
+kill $server
+wait $server || die 'the primary failed'
+server=
+follower=
