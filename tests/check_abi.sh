@@ -72,7 +72,8 @@ import public_api
 
 # Elements of caller's arrays, whose size is fixed for good.
 FIXED = {"envol_cmk", "envol_context_pair", "envol_pin", "envol_page_io", "envol_page_op",
-         "envol_slot_outcome", "envol_ledger_epoch", "envol_ledger_slot"}
+         "envol_slot_outcome", "envol_ledger_epoch", "envol_ledger_slot",
+         "envol_header_snapshot", "envol_log_entry", "envol_log_record"}
 for header in public_api.headers():
     for name, body in re.findall(r"struct (envol_\w+) \{(.*?)\n\}", public_api.read(header), re.S):
         if name not in FIXED and not body.split(";")[0].split() == ["size_t", "struct_size"]:

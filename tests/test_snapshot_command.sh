@@ -36,6 +36,7 @@ test_life() {
     ok envol info s.vol --cmk file:one.key --json
     holds json out "[s['uuid'] for s in j['snapshots']] == ['$first']"
     ok envol rotate s.vol --cmk file:one.key
+    holds grep -q '; the DEK of epoch 1 is kept$' out
     ok envol export s.vol --cmk file:one.key --snapshot "$first"
     holds cmp out cmk.txt
     ok envol info s.vol --cmk file:one.key --ledger

@@ -136,6 +136,24 @@ static void print_rotation(const struct report *report)
     putchar('\n');
 }
 
+static void print_log(const struct envol_header_info *header)
+{
+    if (header->log_seal != ENVOL_LOG_SEAL_NONE)
+        printf("log          %s; needs DEKs from epoch %" PRIu32 " on\n",
+               header->log_seal == ENVOL_LOG_SEAL_SEALED ? "closed" : "open, or was not closed",
+               header->log_lowest_epoch);
+}
+
+static void print_json_log(const struct envol_header_info *header)
+{
+    if (header->log_seal == ENVOL_LOG_SEAL_NONE)
+        puts("  \"log\": null,");
+    else
+        printf("  \"log\": {\"closed\": %s, \"lowest_epoch\": %" PRIu32 "},\n",
+               header->log_seal == ENVOL_LOG_SEAL_SEALED ? "true" : "false",
+               header->log_lowest_epoch);
+}
+
 static void print_report(const struct report *report)
 {
     if (report->verified)
@@ -147,6 +165,7 @@ static void print_report(const struct report *report)
     if (report->volume.header.restoring)
         puts("restore      unfinished: envol restore goes on with it");
     snapshots_print(&report->volume.header);
+    print_log(&report->volume.header);
     if (report->verified) {
         printf("pages        %" PRIu64 "\n", report->volume.pages);
         print_content(report);
@@ -260,6 +279,7 @@ static void print_json(const struct report *report)
     fputs(",\n", stdout);
     snapshots_print_json(&report->volume.header);
     fputs(",\n", stdout);
+    print_json_log(&report->volume.header);
     ledger_print_json(report->ledger.epoch_count > 0 ? &report->ledger : NULL);
     slots_print_json(&report->slots);
     puts("}");

@@ -18,6 +18,8 @@ void ledger_print(const struct envol_ledger *ledger)
                epoch->holes);
         if (epoch->snapshots > 0)
             printf(", %" PRIu32 " snapshots", epoch->snapshots);
+        if (epoch->log_needs)
+            fputs(", the log", stdout);
         printf("; %s\n", may(epoch->may_retire));
     }
     printf("ledger       %" PRIu64 " pages, %" PRIu64 " unwritten, %" PRIu64 " bad", ledger->pages,
@@ -43,9 +45,10 @@ static void print_json_epochs(const struct envol_ledger *ledger)
     for (uint32_t i = 0; i < ledger->epoch_count; i++) {
         const struct envol_ledger_epoch *epoch = &ledger->epochs[i];
         printf("      {\"epoch\": %" PRIu32 ", \"retained\": %s, \"pages\": %" PRIu64
-               ", \"holes\": %" PRIu64 ", \"snapshots\": %" PRIu32 ", \"may_retire\": %s}%s\n",
+               ", \"holes\": %" PRIu64 ", \"snapshots\": %" PRIu32
+               ", \"log\": %s, \"may_retire\": %s}%s\n",
                epoch->epoch, epoch->retained ? "true" : "false", epoch->pages, epoch->holes,
-               epoch->snapshots, epoch->may_retire ? "true" : "false",
+               epoch->snapshots, epoch->log_needs ? "true" : "false", epoch->may_retire ? "true" : "false",
                i + 1 < ledger->epoch_count ? "," : "");
     }
     fputs("    ],\n", stdout);

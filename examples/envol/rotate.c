@@ -306,19 +306,30 @@ static void print_result(const struct rotate *rotate)
     fflush(stdout);
 }
 
+/* Whether the header still has the DEK that was left: the log or a snapshot may need it. */
+static bool is_kept(const struct rotate *rotate)
+{
+    struct envol_volume_info info = {.struct_size = sizeof info,
+                                     .header = {.struct_size = sizeof info.header}};
+
+    return envol_volume_info(rotate->session.volume, &info) == ENVOL_OK &&
+           info.header.retained_epochs > 0;
+}
+
 static int finish(struct rotate *rotate)
 {
     struct envol_error error = ENVOL_ERROR_INIT;
     bool abandon = is_given(rotate, TAKES_ABANDON_BAD);
+    bool is_bad = rotate->rotation.bad > 0 && !abandon;
     enum envol_status status;
 
-    rotate->kept = rotate->rotation.bad > 0 && !abandon;
     status = envol_volume_rotate_finish(rotate->session.volume,
                                         abandon ? ENVOL_ROTATE_ABANDON_BAD : 0, &error);
     if (status != ENVOL_OK)
         return fail(rotate->options, status, &error);
+    rotate->kept = is_kept(rotate);
     print_result(rotate);
-    if (rotate->kept)
+    if (is_bad)
         return fail_text(rotate->options, ENVOL_E_CORRUPT,
                          "bad pages: %" PRIu64 "; the DEK of epoch %" PRIu32
                          " is kept for their repair from a backup, --resume --abandon-bad gives "
