@@ -139,7 +139,7 @@ int main(int argc, char **argv)
     static void (*const parts[])(void) = {
         bench_limit_rows,  bench_baseline_rows, bench_kernel_rows, bench_page_rows,
         bench_log_rows,    bench_file_rows,     bench_direct_rows, bench_open_rows,
-        bench_thread_rows, bench_rotate_rows,
+        bench_thread_rows, bench_rotate_rows,   bench_append_rows,
     };
     struct options options = parse(argc, argv);
 

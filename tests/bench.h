@@ -118,6 +118,7 @@ void bench_baseline_rows(void);
 void bench_kernel_rows(void);
 void bench_page_rows(void);
 void bench_log_rows(void);
+void bench_append_rows(void);
 void bench_file_rows(void);
 void bench_direct_rows(void);
 void bench_open_rows(void);

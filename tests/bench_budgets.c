@@ -62,6 +62,13 @@ static const struct budget budgets[] = {
     /* the same of reads beside the rotation of another volume: what locks cost, and no processor */
     {"read-beside-rotate-gcm", 16384, {"read-beside-other-gcm"}, 0, 0.75},
     {"read-beside-rotate-xts", 16384, {"read-beside-other-xts"}, 0, 0.75},
+    /* appending to a log in the page cache, of the same writes without it */
+    {"log-append-256", 304, {"raw-append-256"}, 0, 0.7},
+    {"log-append-8k", 8240, {"raw-append-8k"}, 0, 0.7},
+    {"log-append16-256", 304, {"raw-append16-256"}, 0, 0.7},
+    {"log-append16-8k", 8240, {"raw-append16-8k"}, 0, 0.7},
+    /* four threads that commit to a disk of 1 ms, of one */
+    {"log-commit4", 304, {"log-commit1"}, 0, 3.0},
     /* two threads on two physical cores */
     {"threads2-gcm", WORST, {"threads1-gcm"}, 0, 1.9},
     {"threads2-xts", WORST, {"threads1-xts"}, 0, 1.9},
