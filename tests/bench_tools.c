@@ -2,8 +2,8 @@
 /* What the benchmark's rows need: memory, data, a scratch directory, a way to give up. */
 #include "bench.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,16 +66,19 @@ void bench_set_directory(const char *directory)
     parent = directory;
 }
 
+static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *place)
+{
+    (void)stat;
+    (void)type;
+    (void)place;
+    remove(path);
+    return 0;
+}
+
+/* Spaces are directories in it. */
 static void remove_scratch(void)
 {
-    DIR *directory = opendir(scratch);
-    struct dirent *entry;
-
-    while (directory != NULL && (entry = readdir(directory)) != NULL)
-        unlinkat(dirfd(directory), entry->d_name, 0);
-    if (directory != NULL)
-        closedir(directory);
-    rmdir(scratch);
+    nftw(scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* Beside the program there is room, and mostly a disk, which /tmp often is not. */

@@ -54,6 +54,9 @@ done
 for name in getrandom open {raw-copy,rotate,read-alone,read-beside-{rotate,other}}-gcm; do
     check "$name is missing" has "$name" 1
 done
+for name in {raw,log}-append{,16}-{256,8k} log-commit{1,4}; do
+    check "$name is missing" has "$name" 1
+done
 # Kernels that this machine ought to have, by what the system says of it.
 flags=" $(sed -n 's/^flags[^:]*: *//p' /proc/cpuinfo | head -n 1) "
 flagged() {
