@@ -217,7 +217,8 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_open(struct envol_volume *
 ENVOL_API enum envol_status envol_log_close(struct envol_log *log, struct envol_error *error);
 
 /* Removes the log: from the volume's header, then its files.  ENVOL_E_STATE (there is none),
- * ENVOL_E_BUSY (it is open), otherwise as envol_log_create. */
+ * ENVOL_E_BUSY (it is open), ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
+ * ENVOL_E_KEY_REVOKED, ENVOL_E_NO_MEMORY, those of the space and of a header update. */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_log_delete(struct envol_volume *volume, struct envol_space *space, struct envol_error *error);
 
@@ -230,7 +231,8 @@ envol_log_delete(struct envol_volume *volume, struct envol_space *space, struct 
  * log fail: all calls answer that from then on; close it and open it again.
  * ENVOL_E_ARGUMENT, ENVOL_E_RANGE (too long; an LSN as above), ENVOL_E_IO, ENVOL_E_KEY_REVOKED
  * (nothing is lost: appends go on after envol_volume_unlock), ENVOL_E_FORKED, ENVOL_E_NO_MEMORY,
- * ENVOL_E_LOCKED_MEMORY, ENVOL_E_RANDOM, those of a header update at a segment's end.
+ * ENVOL_E_LOCKED_MEMORY, ENVOL_E_RANDOM, ENVOL_E_UNSUPPORTED (an aligned store), those of a header
+ * update at a segment's end.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_append(struct envol_log *log,
                                                              const void *data, size_t bytes,
@@ -280,14 +282,15 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_status(struct envol_log *l
                                                              struct envol_log_info *info);
 
 /* Syncs, and goes over to a new segment; nothing if the newest has no record yet.  Statuses as
- * envol_log_append's. */
+ * envol_log_append's, but for ENVOL_E_RANGE. */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_next_segment(struct envol_log *log,
                                                                    struct envol_error *error);
 
 /*
  * Gives up records below an LSN: whole segments that have no other, never the newest one.  The
  * header is told first, then they are removed, or kept for new segments (options.recycle); what a
- * failure leaves behind goes at the next open.  Statuses as envol_log_append's.
+ * failure leaves behind goes at the next open.  Statuses as envol_log_append's, but for
+ * ENVOL_E_RANGE and ENVOL_E_RANDOM; ENVOL_E_CORRUPT too if a segment is missing.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_log_truncate(struct envol_log *log, uint64_t below_lsn, struct envol_error *error);
@@ -305,7 +308,8 @@ envol_log_reader_open(struct envol_volume *volume, struct envol_space *space, ui
                       struct envol_log_reader **reader, struct envol_error *error);
 /*
  * The same of segments without their volume, an archive of them, say: any run of consecutive ones.
- * That their beginning or end is missing cannot be told.
+ * That their beginning or end is missing cannot be told, so there is no ENVOL_E_RANGE.
+ * ENVOL_E_STATE: there is no segment.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_log_reader_open_archive(const struct envol_keyring *keyring, struct envol_space *space,
