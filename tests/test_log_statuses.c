@@ -290,6 +290,8 @@ enum {
 
 static void read_only(void)
 {
+    envol_log_reader_close(reader);
+    reader = NULL;
     volume_fixture_close(&f.v);
     volume_fixture_open(&f.v, ENVOL_OPEN_READ_ONLY, ENVOL_OK);
 }
