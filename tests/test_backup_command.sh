@@ -69,8 +69,8 @@ test_pipe() {
     rm -f v.vol n.vol
     filled v.vol --sparse
     envol backup v.vol "${to[@]}" - | envol restore n.vol --cmk file:new.key "${from[@]}" - >out 2>err
-    status=("${PIPESTATUS[@]}")
-    holds test "${status[*]}" = '0 0'
+    ends=("${PIPESTATUS[@]}")
+    holds test "${ends[*]}" = '0 0'
     content_is_there n.vol
     envol backup v.vol "${to[@]}" 2>err | envol backup --verify "${from[@]}" >out 2>>err
     holds grep -q '^page size .*sparse' out

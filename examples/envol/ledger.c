@@ -48,8 +48,8 @@ static void print_json_epochs(const struct envol_ledger *ledger)
                ", \"holes\": %" PRIu64 ", \"snapshots\": %" PRIu32
                ", \"log\": %s, \"may_retire\": %s}%s\n",
                epoch->epoch, epoch->retained ? "true" : "false", epoch->pages, epoch->holes,
-               epoch->snapshots, epoch->log_needs ? "true" : "false", epoch->may_retire ? "true" : "false",
-               i + 1 < ledger->epoch_count ? "," : "");
+               epoch->snapshots, epoch->log_needs ? "true" : "false",
+               epoch->may_retire ? "true" : "false", i + 1 < ledger->epoch_count ? "," : "");
     }
     fputs("    ],\n", stdout);
 }
