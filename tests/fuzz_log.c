@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* libFuzzer target: hostile segments; what an input means stands in segment_harness.h. */
+#include "outside_runner.h"
 #include "segment_harness.h"
 
 #include <time.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Check's own, in its library but in no header: assertions of fixtures leave marks, which outside
- * of a runner have nowhere to go and end the process. */
-void setup_messaging(void);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
@@ -16,7 +13,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
-    setup_messaging();
+    outside_runner();
     return 0;
 }
 
