@@ -105,6 +105,8 @@ INLINE vec hash_aad(const struct ghash_key *key, const uint8_t *aad, size_t byte
     uint8_t first[VEC_BYTES] = {0};
     vec hash = vec_zero();
 
+    if (bytes == 0) /* aad may be NULL then, and nothing is added to that */
+        return hash;
     if (head > 0) {
         n = head < bytes ? head : bytes;
         memcpy(first + VEC_BYTES - head, aad, n);
