@@ -24,7 +24,8 @@ int tape_sink(void *ctx, const void *bytes, size_t count)
         tape->bytes = realloc(tape->bytes, tape->room);
         ck_assert_ptr_nonnull(tape->bytes);
     }
-    memcpy(tape->bytes + tape->count, bytes, count);
+    if (count > 0)
+        memcpy(tape->bytes + tape->count, bytes, count);
     tape->count += count;
     return 0;
 }
