@@ -31,8 +31,10 @@ struct envol_snapshot_options {
  * space does, if records have to be kept first and cannot be.
  * ENVOL_E_STATE (no space; ENVOL_OPEN_INHERIT; XTS and an unfinished rotation), ENVOL_E_RANGE
  * (ENVOL_SNAPSHOTS_MAX there are), ENVOL_E_UNSUPPORTED (stores of the space are aligned to more
- * than 16 bytes), ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED,
- * ENVOL_E_RANDOM, ENVOL_E_NO_MEMORY, those of the space and of envol_volume_sync.
+ * than 16 bytes), ENVOL_E_BUSY (the header's lock was held for 10 s), ENVOL_E_STALE (somebody else
+ * changed the header), ENVOL_E_CORRUPT (it does not read back), ENVOL_E_ARGUMENT,
+ * ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, ENVOL_E_RANDOM, ENVOL_E_NO_MEMORY,
+ * ENVOL_E_LOCKED_MEMORY, ENVOL_E_IO, those of the space.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_snapshot_create(struct envol_volume *volume, const struct envol_snapshot_options *options,
@@ -42,8 +44,9 @@ envol_snapshot_create(struct envol_volume *volume, const struct envol_snapshot_o
  * Gives a snapshot up: the header forgets it, then its file is removed.  Should only that fail, the
  * snapshot is gone, and the next writer's open removes the file.
  * ENVOL_E_RANGE (there is no such snapshot), ENVOL_E_BUSY (an image of it is open, here or in
- * another process), ENVOL_E_STATE (no space), ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
- * ENVOL_E_KEY_REVOKED, those of the space and of envol_volume_sync.
+ * another process; the header's lock was held for 10 s), ENVOL_E_STATE (no space), ENVOL_E_STALE,
+ * ENVOL_E_CORRUPT (as above), ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
+ * ENVOL_E_KEY_REVOKED, ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_IO, those of the space.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_snapshot_delete(struct envol_volume *volume, const uint8_t uuid[ENVOL_UUID_BYTES],
