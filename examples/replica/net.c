@@ -15,14 +15,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static const struct sockaddr_un any_path;
+#define PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 
 bool net_is_address(const char *address)
 {
     const char *colon = strrchr(address, ':');
 
     if (strncmp(address, "unix:", 5) == 0)
-        return address[5] != '\0' && strlen(address + 5) < sizeof any_path.sun_path;
+        return address[5] != '\0' && strlen(address + 5) < PATH_BYTES;
     return strncmp(address, "tcp:", 4) == 0 && colon > address + 4 && colon[1] != '\0';
 }
 
