@@ -45,7 +45,8 @@ BENCH_FLAGS  ?=
 # the million, threads one after the other or volumes by the hundred, and the other sanitizers run
 # them.
 VALGRIND_SKIP ?= aes_memory lane atomic_pages lease_threads rotate_threads snapshot snapshot_crash \
-                 restore_crash log_crash backup backup_damage backup_incremental backup_live fuzz_backup
+                 restore_crash log log_crash log_damage backup backup_damage backup_incremental \
+                 backup_live fuzz_backup
 # Suites, likewise, that make threads, or use what does.
 THREADED = $(patsubst tests/test_%.c,%,$(shell grep -lE \
            'pthread_create|envol_lease|lease_fixture|prompt.h' tests/test_*.c))

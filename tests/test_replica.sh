@@ -98,13 +98,13 @@ test_usage() {
 
 test_alone() {
     done_by_replica create P --cmk file:p.key
+    refused_by_replica ENVOL_E_IO create P --cmk file:p.key
+    done_by_replica put P 300 'before it was followed' --cmk file:p.key
     ok envol info P/volume --cmk file:p.key --json
     holds json out 'j["log"] == {"closed": True, "lowest_epoch": 1}'
     ok envol info P/volume --cmk file:p.key --ledger
     holds grep -q '^log          closed; needs DEKs from epoch 1 on$' out
     holds grep -q 'epoch 1, the current one: .*, the log; is needed$' out
-    refused_by_replica ENVOL_E_IO create P --cmk file:p.key
-    done_by_replica put P 300 'before it was followed' --cmk file:p.key
     gives 'before it was followed' P p.key 300
     refused_by_replica ENVOL_E_UNWRITTEN get P 7 --cmk file:p.key
     refused_by_replica ENVOL_E_RANGE get P 7000 --cmk file:p.key
