@@ -268,7 +268,7 @@ END_TEST
 /* Each allocation of each call fails once; what was to be done can be done then. */
 START_TEST(out_of_memory)
 {
-    enum call call = _i / SHAPES;
+    enum call call = (enum call)(_i / SHAPES);
     bool failed = true;
 
     faults_set_allocator();
