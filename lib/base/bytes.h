@@ -62,4 +62,12 @@ static inline void envol_store32be(void *p, uint32_t v)
     envol_store32(p, __builtin_bswap32(v));
 }
 
+/* Value of a lower-case hexadecimal digit; -1: it is none. */
+static inline int envol_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 #endif

@@ -2,6 +2,7 @@
 /* From run to run: which one follows, and whether it is the one that must. */
 #include "log/cursor.h"
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "page/log_run.h"
@@ -14,13 +15,6 @@ void envol_log_name(uint64_t segment, char name[ENVOL_LOG_NAME_BYTES])
     snprintf(name, ENVOL_LOG_NAME_BYTES, "log-%016llx", (unsigned long long)segment);
 }
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 uint64_t envol_log_number(const char *name)
 {
     uint64_t number = 0;
@@ -28,9 +22,9 @@ uint64_t envol_log_number(const char *name)
     if (strlen(name) != ENVOL_LOG_NAME_BYTES - 1 || strncmp(name, "log-", 4) != 0)
         return 0;
     for (const char *c = name + 4; *c != '\0'; c++) {
-        if (digit(*c) < 0)
+        if (envol_hex_digit(*c) < 0)
             return 0;
-        number = number << 4 | (uint64_t)digit(*c);
+        number = number << 4 | (uint64_t)envol_hex_digit(*c);
     }
     return number;
 }

@@ -6,6 +6,7 @@
  */
 #include "log/log.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -26,14 +27,6 @@ struct envol_log_reader {
     uint64_t searched_at; /* offset of the last search */
     uint64_t searched_ms; /* and when it was */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
 
 static void sleep_ms(uint64_t ms)
 {
@@ -260,7 +253,7 @@ static enum envol_status judge(struct envol_log_reader *reader, struct envol_err
 static enum envol_status search(struct envol_log_reader *reader, struct envol_error *error)
 {
     struct envol_log_cursor *cursor = &reader->cursor;
-    uint64_t now = now_ms();
+    uint64_t now = envol_now_ms();
     enum envol_status status;
 
     if (cursor->at.ended ||
@@ -338,11 +331,11 @@ static enum envol_status next_batch(struct envol_log_reader *reader, struct envo
 static enum envol_status await_batch(struct envol_log_reader *reader, uint32_t wait_ms,
                                      struct envol_error *error)
 {
-    uint64_t began = now_ms(), pause = 1;
+    uint64_t began = envol_now_ms(), pause = 1;
     enum envol_status status = next_batch(reader, error);
 
     while (status == ENVOL_E_UNWRITTEN) {
-        uint64_t waited = now_ms() - began;
+        uint64_t waited = envol_now_ms() - began;
 
         if (waited >= wait_ms)
             return envol_fail(error, ENVOL_E_TIMEOUT, "the log has no more records yet");

@@ -10,19 +10,12 @@
  */
 #include "log/log.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 
 #include <time.h>
 
 enum { GATHER_NS_MIN = 100000, GATHER_NS_MAX = 2000000 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void gather(struct envol_log *log)
 {
@@ -31,7 +24,7 @@ static void gather(struct envol_log *log)
 
     if (log->sync_ns < GATHER_NS_MIN || log->waiting + 1 >= log->crowd)
         return;
-    until = now_ns() + (patience < GATHER_NS_MAX ? patience : GATHER_NS_MAX);
+    until = envol_now_ns() + (patience < GATHER_NS_MAX ? patience : GATHER_NS_MAX);
     at = (struct timespec){.tv_sec = (time_t)(until / 1000000000u),
                            .tv_nsec = (long)(until % 1000000000u)};
     while (log->waiting + 1 < log->crowd &&
@@ -67,9 +60,9 @@ static enum envol_status lead(struct envol_log *log, struct envol_error *error)
     status = envol_log_failure(log, error);
     if (status == ENVOL_OK) {
         pthread_mutex_unlock(&log->lock);
-        began = now_ns();
+        began = envol_now_ns();
         status = envol_store_sync(log->store, &details);
-        began = now_ns() - began;
+        began = envol_now_ns() - began;
         pthread_mutex_lock(&log->lock);
         note_time(log, began);
         if (status != ENVOL_OK) {

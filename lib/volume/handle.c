@@ -10,7 +10,7 @@
 
 #include <inttypes.h>
 
-static const uint8_t own_pages[ENVOL_OBJECT_BYTES];
+const uint8_t envol_volume_own_pages[ENVOL_OBJECT_BYTES];
 
 static uint32_t run_of(uint32_t stride_bytes)
 {
@@ -208,7 +208,7 @@ static enum envol_status set_up(struct envol_volume *made, struct envol_volume *
     if (status == ENVOL_OK)
         status = envol_area_open(made);
     if (status == ENVOL_OK)
-        status = envol_object_open(made->keyring, own_pages, &made->object);
+        status = envol_object_open(made->keyring, envol_volume_own_pages, &made->object);
     if (status != ENVOL_OK) {
         envol_fail(error, status, NULL);
         goto out;

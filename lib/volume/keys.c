@@ -3,6 +3,7 @@
 #include "volume/keys.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "header/header.h"
@@ -10,14 +11,6 @@
 
 #include <string.h>
 #include <time.h>
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Without a key reference a header could name any key that the provider reaches. */
 bool envol_cmk_is_pinned(const struct envol_cmk *cmk, uint32_t flags)
@@ -46,7 +39,7 @@ enum envol_status envol_key_call_make(const struct envol_cmk *cmks, size_t cmk_c
         call->cancel_flag = options->cancel_flag;
         call->outcomes = options->outcomes;
         if (options->timeout_ms != 0)
-            call->deadline_ms = now_ms() + options->timeout_ms;
+            call->deadline_ms = envol_now_ms() + options->timeout_ms;
     }
     return ENVOL_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Leases: started, polled, asked, stopped. */
 #include "volume/lease.h"
+#include "base/clock.h"
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -24,10 +25,7 @@
 
 uint64_t envol_lease_clock(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return envol_now_ms();
 }
 
 /* Fills in the defaults.  An unchecked time below the interval would pass without any check. */

@@ -14,13 +14,11 @@ bool envol_rotation_is_xts(const struct envol_volume *volume)
     return volume->header->rotation.kind == ENVOL_ROTATION_PAGES;
 }
 
-static const uint8_t own_pages[ENVOL_OBJECT_BYTES];
-
 enum envol_status envol_sweep_open_object(struct envol_volume *volume)
 {
     if (volume->sweep.swept != NULL)
         return ENVOL_OK;
-    return envol_object_open(volume->keyring, own_pages, &volume->sweep.swept);
+    return envol_object_open(volume->keyring, envol_volume_own_pages, &volume->sweep.swept);
 }
 
 /* Under XTS pages that were not visited, from next on, are under the epoch that is being left.  In
@@ -33,7 +31,8 @@ static enum envol_status open_objects(struct envol_volume *volume, uint64_t next
     enum envol_status status;
 
     if (object->epoch != epoch) {
-        status = envol_object_open_at(volume->keyring, own_pages, epoch, &volume->object);
+        status =
+            envol_object_open_at(volume->keyring, envol_volume_own_pages, epoch, &volume->object);
         if (status != ENVOL_OK) {
             volume->object = object;
             return status;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The snapshots of a writer's handle: opened with it, counted, told to the header, closed. */
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "volume/snapshot.h"
@@ -137,13 +138,6 @@ struct orphans {
     uint8_t uuid[ORPHANS_MAX][ENVOL_UUID_BYTES];
 };
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The text is what envol_uuid_text makes of the bytes, or no UUID. */
 static bool parse(const char *text, uint8_t uuid[ENVOL_UUID_BYTES])
 {
@@ -154,7 +148,7 @@ static bool parse(const char *text, uint8_t uuid[ENVOL_UUID_BYTES])
         return false;
     memset(uuid, 0, ENVOL_UUID_BYTES);
     for (const char *c = text; *c != 0; c++) {
-        int value = digit(*c);
+        int value = envol_hex_digit(*c);
         if (value < 0)
             continue;
         if (n == 2 * (size_t)ENVOL_UUID_BYTES)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A sweep over the pages: steps, and running them to the end at a rate. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "volume/rotation.h"
@@ -172,18 +173,10 @@ struct pace {
     uint64_t due_ns;           /* when the next piece may begin, CLOCK_MONOTONIC */
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Time that was lost is not made up for: a burst after a pause is what nobody wants. */
 static void count(struct pace *pace, uint64_t bytes)
 {
-    uint64_t now = now_ns();
+    uint64_t now = envol_now_ns();
 
     if (pace->bytes_per_second == 0)
         return;
@@ -197,7 +190,7 @@ static void sleep_until_due(const struct pace *pace, const struct envol_volume *
     const uint64_t slice = SLICE_MS * UINT64_C(1000000);
     uint64_t now;
 
-    while (pace->bytes_per_second != 0 && (now = now_ns()) < pace->due_ns &&
+    while (pace->bytes_per_second != 0 && (now = envol_now_ns()) < pace->due_ns &&
            !atomic_load(&volume->sweep.paused)) {
         uint64_t left = pace->due_ns - now;
         const struct timespec pause = {.tv_nsec = (long)(left < slice ? left : slice)};

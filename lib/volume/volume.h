@@ -101,6 +101,8 @@ struct envol_volume {
 #define ENVOL_KEYRING_FLAGS (ENVOL_OPEN_INHERIT | ENVOL_OPEN_ALLOW_UNLOCKED)
 
 /* handle.c */
+/* Names the volume's own page space: zeros. */
+extern const uint8_t envol_volume_own_pages[ENVOL_OBJECT_BYTES];
 /* The lock of a writer or a reader, for one volume of this store handle.  ENVOL_E_BUSY. */
 enum envol_status envol_volume_lock_store(struct envol_store *store, bool read_only,
                                           struct envol_error *error);
