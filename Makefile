@@ -47,9 +47,11 @@ BENCH_FLAGS  ?=
 VALGRIND_SKIP ?= aes_memory lane atomic_pages lease_threads rotate_threads snapshot snapshot_crash \
                  restore_crash log log_crash log_damage backup backup_damage backup_incremental \
                  backup_live fuzz_backup
-# Suites, likewise, that make threads, or use what does.
-THREADED = $(patsubst tests/test_%.c,%,$(shell grep -lE \
-           'pthread_create|envol_lease|lease_fixture|prompt.h' tests/test_*.c))
+# Suites, likewise, that make threads, or use what does; of one with a case "threads" that alone.
+threaded = $(patsubst tests/test_%.c,%,$(shell grep -lE \
+           'pthread_create|envol_lease|lease_fixture|prompt.h' tests/test_*.c | \
+           xargs grep -$(1) '"threads"'))
+THREADED = $(call threaded,L) $(addsuffix :threads,$(call threaded,l))
 
 # The public header is the one source of the version.
 version = $(shell sed -n 's/^.define ENVOL_VERSION_$(1) //p' include/envol/types.h)
@@ -346,8 +348,11 @@ run = BUILD=$(BUILD) CC='$(CC)' MAKE='$(MAKE)' PKG_CONFIG='$(PKG_CONFIG)' \
 check: tests ## run all suites, published vectors and gates; the last line is the summary
 	@$(run) suites gates
 
-suites: tests ## run the suites and vectors alone
-	@$(run) suites
+# ONLY names some suites, without test_, NAME:CASE for one case: then nothing else is built or run.
+only = $(if $(ONLY),$(foreach name,$(ONLY),$(BUILD)/tests/test_$(firstword \
+         $(subst :, ,$(name)))) $(KAT) $(MODULES))
+suites: $(or $(only),tests) ## run the suites and vectors alone
+	@ONLY='$(ONLY)' $(run) suites
 
 kat: $(KAT) ## build build/tests/kat and run NIST's vectors through it
 	@$(if $(wildcard tests/nist_vectors.py),python3 tests/nist_vectors.py | $(BUILD)/tests/kat,:)
@@ -364,7 +369,7 @@ ubsan: ## run them under the undefined behaviour sanitizer alone
 	@$(again) BUILD=$(BUILD)/ubsan SANITIZE=undefined suites
 
 tsan: ## run those that have threads under the thread sanitizer
-	@ONLY='$(THREADED)' $(again) BUILD=$(BUILD)/tsan SANITIZE=thread suites
+	@$(again) BUILD=$(BUILD)/tsan SANITIZE=thread ONLY='$(THREADED)' suites
 
 valgrind: tests ## run them under memcheck
 	@VALGRIND_SKIP='$(VALGRIND_SKIP)' WRAPPER=valgrind $(run) suites
@@ -382,9 +387,10 @@ arm: ## cross-build for arm64, and run published vectors and the kernels' suites
 		$(QEMU_ARM) $(BUILD)/arm64/tests/$${run%:*} || exit 1; \
 	done
 
-coverage: ## line coverage of lib/; fails below 90 %
+# One run serves both: what the sanitizers watch is what is counted.
+coverage: ## line coverage of lib/ in a run under the sanitizers of asan; fails below 90 %
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || :
-	@$(MAKE) --no-print-directory CFLAGS='-O1 -g' BUILD=$(BUILD)/coverage \
+	@$(again) BUILD=$(BUILD)/coverage SANITIZE=address,undefined \
 		INSTRUMENT='--coverage -fprofile-update=atomic' suites
 	gcovr --root . --filter lib/ --object-directory $(BUILD)/coverage --print-summary \
 		--txt $(BUILD)/coverage/lines.txt --html-details $(BUILD)/coverage/index.html \

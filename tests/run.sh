@@ -5,7 +5,8 @@
 # usage: BUILD=build tests/run.sh suites [gates]
 # Everything run here ends with a line "[NAME: ]N passed, N failed" and may print "SKIP what: why".
 # JOBS: how many at once.  WRAPPER=valgrind: suites run under memcheck, those in VALGRIND_SKIP
-# (names without test_) do not.  ONLY: those that run, in the same way; all where it is empty.
+# (names without test_) do not.  ONLY: those that run, in the same way, NAME:CASE for one test case
+# of a suite; all where it is empty.
 # PROVIDERS: the provider libraries that the build has.  V=1 shows what each printed.
 set -uo pipefail
 
@@ -40,10 +41,13 @@ run_one() {
 }
 
 run_suite() {
-    local program=$1 command=("${fixed_layout[@]}" "$1")
+    local program=$1 command=("${fixed_layout[@]}" "$1") name=${1##*/test_}
     if [ "$WRAPPER" = valgrind ]; then
         command=(valgrind -q --fair-sched=try --error-exitcode=99 --leak-check=full
             --errors-for-leak-kinds=definite "$program")
+    fi
+    if [[ " $ONLY " =~ \ "$name":([^ ]+)\  ]]; then
+        command=(env CK_RUN_CASE="${BASH_REMATCH[1]}" "${command[@]}")
     fi
     run_one "${program##*/}" "${command[@]}"
 }
@@ -115,7 +119,7 @@ absent_library() {
 suites=()
 for source in tests/test_*.c; do
     name=${source##*/test_} name=${name%.c}
-    if [ -n "$ONLY" ] && [[ " $ONLY " != *" $name "* ]]; then
+    if [ -n "$ONLY" ] && [[ ! " $ONLY " =~ \ "$name"(:[^ ]*)?\  ]]; then
         continue
     fi
     absent=$(absent_library "$name")

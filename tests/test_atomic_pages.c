@@ -577,20 +577,22 @@ END_TEST
 static Suite *suite(void)
 {
     Suite *suite = suite_create("atomic_pages");
-    TCase *tcase = tcase_create("atomic_pages");
+    TCase *tcase = tcase_create("atomic_pages"), *threads = tcase_create("threads");
 
     tcase_set_timeout(tcase, 600);
+    tcase_set_timeout(threads, 600);
     tcase_add_loop_test(tcase, what_it_costs, 0, SHAPES);
     tcase_add_loop_test(tcase, readers_and_children, 0, SHAPES);
     tcase_add_loop_test(tcase, a_store_that_fails, 0, 3 * SHAPES);
     tcase_add_loop_test(tcase, a_home_that_fails_twice, 0, SHAPES);
-    tcase_add_loop_test(tcase, four_threads, 0, SHAPES);
+    tcase_add_loop_test(threads, four_threads, 0, SHAPES);
     tcase_add_loop_test(tcase, flipped_bits, 0, SHAPES);
     tcase_add_loop_test(tcase, forged_heads, 0, SHAPES);
     tcase_add_loop_test(tcase, old_slots, 0, 3); /* GCM */
     tcase_add_loop_test(tcase, a_store_that_fails_at_open, 0, SHAPES);
     tcase_add_test(tcase, the_last_sequence);
     suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, threads);
     return suite;
 }
 

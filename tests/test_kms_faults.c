@@ -311,8 +311,11 @@ static Suite *suite(void)
 {
     Suite *s = suite_create("kms_faults");
     TCase *c = key_server_case(s, "faults", key_server_begin);
+    TCase *threads = key_server_case(s, "threads", key_server_begin);
 
     tcase_add_checked_fixture(c, begin_both, end_both);
+    tcase_add_checked_fixture(threads, begin_both, end_both);
+    tcase_set_timeout(threads, 300);
     /* A service that hangs is given its time 18 times, and more of it under a tool. */
     tcase_set_timeout(c, 300);
     tcase_add_loop_test(c, each_fault_has_its_status, 0, sizeof(faults) / sizeof(faults[0]));
@@ -321,10 +324,10 @@ static Suite *suite(void)
     tcase_add_test(c, the_longest_blob);
     tcase_add_test(c, a_slow_answer_is_an_answer);
     tcase_add_test(c, keeps_deadlines);
-    tcase_add_test(c, is_cancelled);
+    tcase_add_test(threads, is_cancelled);
     tcase_add_test(c, nobody_listens);
     tcase_add_test(c, recovers);
-    tcase_add_test(c, many_threads);
+    tcase_add_test(threads, many_threads);
     tcase_add_test(c, memory_that_cannot_be_locked);
     return s;
 }

@@ -577,9 +577,9 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("lane");
-    TCase *tcase = tcase_create("lane");
+    TCase *tcase = tcase_create("lane"), *threads = tcase_create("threads");
 
-    tcase_add_test(tcase, a_source_that_is_stuck);
+    tcase_add_test(threads, a_source_that_is_stuck);
     tcase_add_test(tcase, a_salt_is_kept_and_the_rest_is_drawn);
     tcase_add_test(tcase, without_a_lane_all_is_drawn);
     tcase_add_test(tcase, salts_of_pages_and_blobs);
@@ -590,8 +590,9 @@ int main(void)
     tcase_add_loop_test(tcase, one_batch_of_more_than_a_salt, 0, 2);
     tcase_add_test(tcase, no_randomness_at_the_salts_end);
     tcase_add_test(tcase, derivation_fails);
-    tcase_add_loop_test(tcase, threads_share_an_object, 0, page_kernels());
-    tcase_add_test(tcase, salts_roll_over_in_all_threads);
+    tcase_add_loop_test(threads, threads_share_an_object, 0, page_kernels());
+    tcase_add_test(threads, salts_roll_over_in_all_threads);
     suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, threads);
     return test_run(suite);
 }
