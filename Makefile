@@ -126,7 +126,7 @@ SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
 .PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms check kat install uninstall clean help \
         format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
-        coverage asan ubsan tsan arm valgrind abi-check suites tests FORCE
+        coverage asan ubsan tsan arm valgrind abi-check chosen suites tests FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
@@ -351,7 +351,9 @@ check: tests ## run all suites, published vectors and gates; the last line is th
 # ONLY names some suites, without test_, NAME:CASE for one case: then nothing else is built or run.
 only = $(if $(ONLY),$(foreach name,$(ONLY),$(BUILD)/tests/test_$(firstword \
          $(subst :, ,$(name)))) $(KAT) $(MODULES))
-suites: $(or $(only),tests) ## run the suites and vectors alone
+chosen: $(or $(only),tests)
+
+suites: chosen ## run the suites and vectors alone
 	@ONLY='$(ONLY)' $(run) suites
 
 kat: $(KAT) ## build build/tests/kat and run NIST's vectors through it
@@ -363,34 +365,34 @@ QEMU_ARM = qemu-aarch64 -L /usr/aarch64-linux-gnu
 again = $(MAKE) --no-print-directory CFLAGS='-O1 -g'
 
 asan: ## run the suites under the address and the undefined behaviour sanitizer
-	@$(again) BUILD=$(BUILD)/asan SANITIZE=address,undefined suites
+	+@$(again) BUILD=$(BUILD)/asan SANITIZE=address,undefined suites
 
 ubsan: ## run them under the undefined behaviour sanitizer alone
-	@$(again) BUILD=$(BUILD)/ubsan SANITIZE=undefined suites
+	+@$(again) BUILD=$(BUILD)/ubsan SANITIZE=undefined suites
 
 tsan: ## run those that have threads under the thread sanitizer
-	@$(again) BUILD=$(BUILD)/tsan SANITIZE=thread ONLY='$(THREADED)' suites
+	+@$(again) BUILD=$(BUILD)/tsan SANITIZE=thread ONLY='$(THREADED)' suites
 
 valgrind: tests ## run them under memcheck
 	@VALGRIND_SKIP='$(VALGRIND_SKIP)' WRAPPER=valgrind $(run) suites
 
 # Check's own processes and timers do not work under the emulator: tests run in one process.  Named
 # with their suite are the cases that can, within seconds or, pages, half a minute.
+ON_ARM = cpu:features aes:kernels aes_guard:kernels aes_modes:xts aes_pages:pages
 arm: ## cross-build for arm64, and run published vectors and the kernels' suites under qemu
-	@$(again) BUILD=$(BUILD)/arm64 CC=aarch64-linux-gnu-gcc tests \
+	+@$(again) BUILD=$(BUILD)/arm64 CC=aarch64-linux-gnu-gcc ONLY='xaes $(ON_ARM)' all chosen \
 		PKG_CONFIG='env PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig pkg-config'
 	python3 tests/nist_vectors.py | $(QEMU_ARM) $(BUILD)/arm64/tests/kat
 	CK_FORK=no $(QEMU_ARM) $(BUILD)/arm64/tests/test_xaes
-	@for run in test_cpu:features test_aes:kernels test_aes_guard:kernels test_aes_modes:xts \
-		test_aes_pages:pages; do \
+	@for run in $(ON_ARM); do \
 		echo "$$run"; CK_FORK=no CK_RUN_CASE=$${run#*:} \
-		$(QEMU_ARM) $(BUILD)/arm64/tests/$${run%:*} || exit 1; \
+		$(QEMU_ARM) $(BUILD)/arm64/tests/test_$${run%:*} || exit 1; \
 	done
 
 # One run serves both: what the sanitizers watch is what is counted.
 coverage: ## line coverage of lib/ in a run under the sanitizers of asan; fails below 90 %
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || :
-	@$(again) BUILD=$(BUILD)/coverage SANITIZE=address,undefined \
+	+@$(again) BUILD=$(BUILD)/coverage SANITIZE=address,undefined \
 		INSTRUMENT='--coverage -fprofile-update=atomic' suites
 	gcovr --root . --filter lib/ --object-directory $(BUILD)/coverage --print-summary \
 		--txt $(BUILD)/coverage/lines.txt --html-details $(BUILD)/coverage/index.html \
@@ -399,7 +401,7 @@ coverage: ## line coverage of lib/ in a run under the sanitizers of asan; fails 
 fuzz-programs: $(FUZZERS)
 
 fuzz: ## fuzz each target for FUZZ_SECONDS
-	@$(again) BUILD=$(BUILD)/fuzz CC='$(FUZZ_CC)' fuzz-programs \
+	+@$(again) BUILD=$(BUILD)/fuzz CC='$(FUZZ_CC)' fuzz-programs \
 		SANITIZE=fuzzer-no-link,address,undefined
 	@set -e; for name in $(notdir $(FUZZERS)); do \
 		corpus=$(BUILD)/fuzz/corpus/$$name; mkdir -p $$corpus; \
