@@ -50,7 +50,7 @@ static void seal(struct tape *tape, int incremental, const uint8_t *body, size_t
         memset(head.parent, 7, sizeof(head.parent));
     must(envol_backup_call_make(&b.backup_cmk, 1, 0, 0, NULL, &call, NULL) == ENVOL_OK);
     must(envol_message_open(&message, 0) == ENVOL_OK);
-    must(envol_backup_seal(&call, &head, &message) == ENVOL_OK);
+    must(envol_backup_seal(&call, &head, &message, NULL, NULL) == ENVOL_OK);
     must(envol_message_put(&message, body, bytes) == ENVOL_OK);
     must(envol_message_end(&message) == ENVOL_OK);
     envol_message_close(&message);
@@ -77,7 +77,7 @@ static void seal_head(struct tape *tape, const uint8_t *changes, size_t bytes)
     envol_store64(end + 8, head.pages);
     must(envol_backup_call_make(&b.backup_cmk, 1, 0, 0, NULL, &call, NULL) == ENVOL_OK);
     must(envol_message_open(&message, 0) == ENVOL_OK);
-    must(envol_backup_seal(&call, &head, &message) == ENVOL_OK);
+    must(envol_backup_seal(&call, &head, &message, NULL, NULL) == ENVOL_OK);
     must(envol_message_put(&message, end, sizeof(end)) == ENVOL_OK);
     must(envol_message_end(&message) == ENVOL_OK);
     envol_message_close(&message);

@@ -357,7 +357,7 @@ static void forge(struct tape *tape, const struct forgery *forgery, uint64_t pag
         memset(head.parent, 0x77, sizeof(head.parent));
     ck_assert_int_eq(envol_backup_call_make(&b.backup_cmk, 1, 0, 0, NULL, &call, NULL), ENVOL_OK);
     ck_assert_int_eq(envol_message_open(&message, 0), ENVOL_OK);
-    ck_assert_int_eq(envol_backup_seal(&call, &head, &message), ENVOL_OK);
+    ck_assert_int_eq(envol_backup_seal(&call, &head, &message, NULL, NULL), ENVOL_OK);
     for (size_t i = 0; i < forgery->count; i++) {
         const struct forged_item *from = &forgery->items[i];
         uint8_t item[ENVOL_ITEM_BYTES];

@@ -111,6 +111,8 @@ struct envol_header_info {
     uint8_t restore_applied[ENVOL_UUID_BYTES];  /* the last one that is whole; zeros: none */
     uint32_t snapshots;
     struct envol_header_snapshot snapshot[ENVOL_SNAPSHOTS_MAX];
+    uint64_t catalog_serial; /* of the catalog of backups, which names its file; 0: there is none */
+    uint32_t catalog_epoch;  /* of the DEK that it is under */
 };
 
 /* A slot: one provider's wrapping of the DEK.  Pointers live as long as the header is not changed.

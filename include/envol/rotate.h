@@ -131,13 +131,16 @@ envol_volume_rotate_status(struct envol_volume *volume, struct envol_rotation *r
  */
 struct envol_ledger_epoch {
     uint32_t epoch;
-    int retained;       /* 0: the current one */
-    uint64_t pages;     /* that only it opens, holes not among them */
-    uint64_t holes;     /* unwritten pages sealed under it */
-    int may_retire;     /* 1: nothing needs it: no page of the volume's, no log, no snapshot and no
-                         * unfinished rotation; and every page reads */
-    int log_needs;      /* 1: segments of the volume's log may be under it */
-    uint32_t snapshots; /* that may have records under it */
+    int retained;        /* 0: the current one */
+    uint64_t pages;      /* that only it opens, holes not among them */
+    uint64_t holes;      /* unwritten pages sealed under it */
+    int may_retire;      /* 1: nothing needs it: no page of the volume's, no log, no snapshot and no
+                          * unfinished rotation; not the catalog; and every page reads */
+    int log_needs;       /* 1: segments of the volume's log may be under it */
+    uint32_t snapshots;  /* that may have records under it */
+    int catalog_needs;   /* 1: the catalog of backups is under it, until a finish that has the space
+                          */
+    uint32_t raw_copies; /* known ones that may have records under it; they hold it themselves */
 };
 
 /* A slot, and so a CMK. */
@@ -146,7 +149,9 @@ struct envol_ledger_slot {
     char provider[ENVOL_PROVIDER_NAME_MAX + 1];
     char key_ref[ENVOL_KEY_REF_MAX + 1];
     char key_version[ENVOL_KEY_VERSION_MAX + 1];
-    int may_retire; /* 1: another slot opens the volume; remove this one first */
+    int may_retire;   /* 1: another slot opens the volume, and no known backup needs the CMK; remove
+                       * this slot first */
+    uint32_t backups; /* known ones that the CMK opens, raw copies among them */
 };
 
 #define ENVOL_LEDGER_EPOCHS_MAX 5u
@@ -161,6 +166,9 @@ struct envol_ledger {
     uint64_t unwritten; /* sparse volumes: records of zeros, which no DEK is needed for */
     uint64_t bad;       /* that do not read */
     uint64_t first_bad; /* ENVOL_NO_PAGE if there is none */
+    uint32_t backups;   /* that the volume knows of (envol_backup_list) */
+    /* ENVOL_OK, or why the catalog of backups could not be read: then no CMK may be retired. */
+    enum envol_status catalog;
 };
 
 /*

@@ -105,9 +105,11 @@ enum envol_status envol_backup_call_make(const struct envol_cmk *cmks, size_t cm
                                          uint32_t flags, uint32_t timeout_ms,
                                          const int *cancel_flag, struct envol_key_call *call,
                                          struct envol_error *error);
-/* Makes the DEK and its slots, encodes the head, and begins the body. */
+/* Makes the DEK and its slots, encodes the head, and begins the body; ready (or NULL) is called
+ * before a byte is written, and may refuse. */
 enum envol_status envol_backup_seal(const struct envol_key_call *call,
-                                    struct envol_backup_head *head, struct envol_message *message);
+                                    struct envol_backup_head *head, struct envol_message *message,
+                                    enum envol_status (*ready)(void *ctx), void *ctx);
 /* Unwraps the DEK and starts the body: then the head is authenticated. */
 enum envol_status envol_backup_unseal(const struct envol_key_call *call,
                                       const struct envol_backup_head *head,

@@ -49,7 +49,8 @@ static void derive(const struct envol_header *header, struct secrets *secrets)
 }
 
 enum envol_status envol_backup_seal(const struct envol_key_call *call,
-                                    struct envol_backup_head *head, struct envol_message *message)
+                                    struct envol_backup_head *head, struct envol_message *message,
+                                    enum envol_status (*ready)(void *ctx), void *ctx)
 {
     struct secrets *secrets;
     enum envol_status status = open_secrets(call, &secrets, message->error);
@@ -57,6 +58,8 @@ enum envol_status envol_backup_seal(const struct envol_key_call *call,
     if (status != ENVOL_OK)
         return status;
     status = envol_keys_create(call, head->header, secrets->dek, message->error);
+    if (status == ENVOL_OK && ready != NULL)
+        status = ready(ctx);
     if (status == ENVOL_OK) {
         derive(head->header, secrets);
         envol_backup_head_encode(head);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Writing a backup: which pages, what they are, and how they go into the stream. */
+#include "backup/catalog.h"
 #include "backup/changes.h"
 #include "backup/head.h"
 #include "base/bytes.h"
@@ -10,10 +11,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define WRITE_FLAGS (ENVOL_OPEN_ALLOW_UNLOCKED | ENVOL_BACKUP_SKIP_BAD)
+#define WRITE_FLAGS (ENVOL_OPEN_ALLOW_UNLOCKED | ENVOL_BACKUP_SKIP_BAD | ENVOL_BACKUP_RECORD)
 
 struct writing {
-    struct envol_volume *volume;
+    struct envol_volume *volume; /* the caller's, or an image of it */
+    struct envol_volume *of;     /* the caller's, whose catalog it is */
+    bool recorded;
     const struct envol_backup_options *options;
     struct envol_error *error;
     struct envol_message message;
@@ -270,6 +273,33 @@ static enum envol_status begin_changes(struct writing *w)
     return envol_changes_write(&w->after, w->volume, w->head.header->uuid, w->head.pages);
 }
 
+/* Before the first byte: no backup is there that the catalog does not know. */
+static enum envol_status record(void *ctx)
+{
+    struct writing *w = ctx;
+    enum envol_status status;
+
+    if ((w->options->flags & ENVOL_BACKUP_RECORD) == 0)
+        return ENVOL_OK;
+    status = envol_backup_record(w->of, &w->head, w->options->label, w->error);
+    w->recorded = status == ENVOL_OK;
+    return status;
+}
+
+/* A backup that failed is none; should the catalog keep it, it is one that was not finished. */
+static void record_end(struct writing *w, enum envol_status written)
+{
+    const uint8_t *uuid = w->head.header->uuid;
+
+    if (!w->recorded)
+        return;
+    if (written == ENVOL_OK)
+        w->result.recorded =
+            envol_catalog_finish(w->of, uuid, w->result.pages, w->message.bytes, NULL);
+    else
+        (void)envol_catalog_forget(w->of, uuid, NULL);
+}
+
 static enum envol_status write_all(struct writing *w, const struct envol_key_call *call)
 {
     size_t bytes = (size_t)w->volume->run * w->volume->page_bytes;
@@ -285,13 +315,14 @@ static enum envol_status write_all(struct writing *w, const struct envol_key_cal
         return envol_fail(w->error, ENVOL_E_NO_MEMORY, NULL);
     status = open_changes(w);
     if (status == ENVOL_OK)
-        status = envol_backup_seal(call, &w->head, &w->message);
+        status = envol_backup_seal(call, &w->head, &w->message, record, w);
     if (status == ENVOL_OK)
         status = begin_changes(w);
     if (status == ENVOL_OK)
         status = go_on(w, 0);
     if (status == ENVOL_OK)
         status = put_all(w);
+    record_end(w, status);
     envol_wipe(w->pages, bytes);
     return status;
 }
@@ -339,6 +370,9 @@ static enum envol_status check(struct envol_volume *volume,
         (options->note == NULL && options->note_bytes > 0))
         return envol_fail(error, ENVOL_E_ARGUMENT, "a note of %zu bytes, at most %u",
                           options->note_bytes, ENVOL_BACKUP_NOTE_MAX);
+    if (!envol_backup_label_is_sound(options->label))
+        return envol_fail(error, ENVOL_E_ARGUMENT, "a label of more than %u bytes",
+                          ENVOL_BACKUP_LABEL_BYTES - 1);
     status = envol_volume_enter(volume, ENVOL_ACCESS_READ);
     if (status != ENVOL_OK)
         return envol_fail(error, status, NULL);
@@ -374,6 +408,7 @@ enum envol_status envol_backup_write(struct envol_volume *volume, const struct e
     struct envol_key_call call;
     struct writing w = {
         .volume = volume,
+        .of = volume,
         .options = options != NULL ? options : &defaults,
         .error = error,
         .message = {.name = "the backup", .sink = sink, .ctx = ctx, .error = error},

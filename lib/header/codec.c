@@ -129,6 +129,7 @@ enum envol_status envol_image_decode(const uint8_t *copy, struct envol_header *h
     envol_log_seal_decode(copy + ENVOL_AT_LOG_SEAL, &header->log_seal);
     envol_restore_decode(copy + ENVOL_AT_RESTORE, &header->restore);
     envol_snapshots_decode(copy + ENVOL_AT_SNAPSHOTS, header);
+    envol_catalog_record_decode(copy + ENVOL_AT_CATALOG, &header->catalog);
     if (!fields_fit(copy, header) || !decode_retained(copy, header))
         return envol_fail(error, ENVOL_E_CORRUPT, "a field of the header is out of bounds");
     status = envol_slots_decode(copy + ENVOL_AT_SLOT_AREA, ENVOL_SLOT_AREA_BYTES,
@@ -227,6 +228,7 @@ enum envol_status envol_image_encode(const struct envol_header *header, uint64_t
     envol_log_seal_encode(&header->log_seal, copy + ENVOL_AT_LOG_SEAL);
     envol_restore_encode(&header->restore, copy + ENVOL_AT_RESTORE);
     envol_snapshots_encode(header, copy + ENVOL_AT_SNAPSHOTS);
+    envol_catalog_record_encode(header, copy + ENVOL_AT_CATALOG);
     envol_slots_encode(header, copy + ENVOL_AT_SLOT_AREA);
     envol_image_mac(header, header->epoch, dek, copy, copy + ENVOL_AT_MAC);
     envol_store32(copy + ENVOL_AT_CRC, image_crc(copy));

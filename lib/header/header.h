@@ -48,6 +48,13 @@ struct envol_snapshot_record {
     uint64_t entries; /* of its file: fewer are a file that was cut */
 };
 
+/* The catalog of backups as the header names it; serial 0: there is none, and the rest is zeros. */
+struct envol_catalog_record {
+    uint64_t serial;
+    uint64_t entries; /* of its file: fewer are a file that was cut */
+    uint32_t epoch;   /* that they are under */
+};
+
 /* What an update is compared with: a generation and its MAC. */
 struct envol_header_id {
     uint64_t generation;
@@ -81,6 +88,7 @@ struct envol_header {
     struct envol_restore_record restore;
     uint32_t snapshot_count;
     struct envol_snapshot_record snapshots[ENVOL_SNAPSHOTS_MAX];
+    struct envol_catalog_record catalog;
     uint32_t slot_count;
     struct envol_slot *slots[ENVOL_SLOTS_MAX]; /* each one allocation, strings included */
     char uuid_text[ENVOL_UUID_TEXT_BYTES];
@@ -195,6 +203,17 @@ enum envol_status envol_snapshots_add(struct envol_header *header,
 void envol_snapshots_remove(struct envol_header *header, const uint8_t uuid[ENVOL_UUID_BYTES]);
 /* How many snapshots may have records of the epoch. */
 uint32_t envol_snapshots_need(const struct envol_header *header, uint32_t epoch);
+
+/* catalog.c */
+void envol_catalog_record_decode(const uint8_t *record, struct envol_catalog_record *catalog);
+void envol_catalog_record_encode(const struct envol_header *header, uint8_t *record);
+/* Whether the record of the image, whose MAC was checked, fits the header.  ENVOL_E_CORRUPT. */
+enum envol_status envol_catalog_record_check(const struct envol_header *header);
+/* Replaces the record, to be committed. */
+void envol_header_set_catalog(struct envol_header *header,
+                              const struct envol_catalog_record *record);
+/* Whether the catalog is of the epoch. */
+bool envol_catalog_needs(const struct envol_header *header, uint32_t epoch);
 
 /* create.c */
 /* UUID and epoch as text, and the pairs that point at them. */

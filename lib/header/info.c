@@ -56,6 +56,8 @@ enum envol_status envol_header_info(const struct envol_header *header,
         .log_lowest_epoch = header->log_seal.lowest_epoch,
         .restoring = header->restore.kind != 0,
         .restore_next_page = header->restore.next_page,
+        .catalog_serial = header->catalog.serial,
+        .catalog_epoch = header->catalog.epoch,
     };
     memcpy(info->restore_applying, header->restore.applying, ENVOL_UUID_BYTES);
     memcpy(info->restore_applied, header->restore.applied, ENVOL_UUID_BYTES);

@@ -31,7 +31,8 @@
  *      944     80  zeros
  *     1024    512  snapshot table, 8 x 64, packed; zeros while there is no snapshot
  *     1536     64  restore record; zeros once a restore is finished
- *     1600   2496  zeros
+ *     1600     32  catalog record; zeros while there is no catalog of backups
+ *     1632   2464  zeros
  *     4096  28640  slots, packed, then zeros
  *    32736     32  MAC
  *
@@ -96,6 +97,13 @@
  *       44      4  lowest epoch that its records may be of
  *       48      8  entries that its file has at least, from 1
  *       56      8  zeros
+ *
+ * The catalog record.  While it is not zeros the read-only-compatible feature 2 is set.
+ *
+ *        0      8  serial, from 1, which the file's name has
+ *        8      8  entries that the file has at least, from 1
+ *       16      4  epoch that they are under
+ *       20     12  zeros
  */
 #ifndef ENVOL_HEADER_LAYOUT_H
 #define ENVOL_HEADER_LAYOUT_H
@@ -124,13 +132,14 @@
 #define ENVOL_AT_RETAINED             368u
 #define ENVOL_AT_RESTORE              1536u
 #define ENVOL_AT_SNAPSHOTS            1024u
+#define ENVOL_AT_CATALOG              1600u
 #define ENVOL_AT_SLOT_AREA            4096u
 #define ENVOL_AT_MAC                  32736u
 /* Zeros, for features to come. */
 #define ENVOL_AT_SPARE_16 42u
 #define ENVOL_AT_SPARE_32 108u
 #define ENVOL_AT_SPARE    944u
-#define ENVOL_AT_SPARE_2  (ENVOL_AT_RESTORE + ENVOL_RESTORE_BYTES)
+#define ENVOL_AT_SPARE_2  (ENVOL_AT_CATALOG + ENVOL_CATALOG_BYTES)
 
 #define ENVOL_ROTATION_AT_KIND       0u
 #define ENVOL_ROTATION_AT_FROM       4u
@@ -177,6 +186,11 @@
 #define ENVOL_SNAPSHOT_AT_SPARE        56u
 #define ENVOL_SNAPSHOT_BYTES           64u
 
+#define ENVOL_CATALOG_AT_ENTRIES 8u
+#define ENVOL_CATALOG_AT_EPOCH   16u
+#define ENVOL_CATALOG_AT_SPARE   20u
+#define ENVOL_CATALOG_BYTES      32u
+
 #define ENVOL_HEADER_MAGIC     "ENVOLVOL"
 #define ENVOL_HEADER_VERSION   1u
 #define ENVOL_HEADER_MAC_BYTES 32u
@@ -198,6 +212,7 @@
     (ENVOL_FEATURE_SPARSE | ENVOL_FEATURE_ATOMIC_PAGES | ENVOL_FEATURE_RESTORING)
 /* Read-only-compatible features: whoever lacks one may read, not write. */
 #define ENVOL_FEATURE_SNAPSHOTS             1u
-#define ENVOL_FEATURES_READ_ONLY_COMPATIBLE ENVOL_FEATURE_SNAPSHOTS
+#define ENVOL_FEATURE_CATALOG               2u
+#define ENVOL_FEATURES_READ_ONLY_COMPATIBLE (ENVOL_FEATURE_SNAPSHOTS | ENVOL_FEATURE_CATALOG)
 
 #endif

@@ -161,7 +161,8 @@ static uint32_t keep_needed(const struct envol_header *header,
     memset(kept, 0, ENVOL_RETAINED_MAX * sizeof(kept[0]));
     for (uint32_t i = 0; i < header->retained_count; i++)
         if (envol_log_seal_needs(header, header->retained[i].epoch) ||
-            envol_snapshots_need(header, header->retained[i].epoch) > 0)
+            envol_snapshots_need(header, header->retained[i].epoch) > 0 ||
+            envol_catalog_needs(header, header->retained[i].epoch))
             kept[count++] = header->retained[i];
     return count;
 }

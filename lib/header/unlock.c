@@ -204,6 +204,8 @@ enum envol_status envol_header_unlock(struct envol_header *header,
     if (status == ENVOL_OK)
         status = envol_snapshots_check(header);
     if (status == ENVOL_OK)
+        status = envol_catalog_record_check(header);
+    if (status == ENVOL_OK)
         status = envol_header_make_keyring(header, dek, flags, keyring);
     if (status == ENVOL_OK)
         header->verified = true;

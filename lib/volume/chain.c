@@ -319,7 +319,17 @@ static enum envol_status seal(const struct envol_chain *chain, uint32_t kind, ui
     return compute_mac(chain, bytes, bytes + ENVOL_CHAIN_HEAD_BYTES, bytes + AT_MAC);
 }
 
-enum envol_status envol_chain_append(struct envol_chain *chain, uint32_t kind, uint32_t epoch,
+/* What a crash or a failing sync would leave of it is as the caller says. */
+static void advance(struct envol_chain *chain, const uint8_t *bytes, uint64_t payload_bytes)
+{
+    memcpy(chain->mac, bytes + AT_MAC, sizeof(chain->mac));
+    chain->entries++;
+    chain->last = chain->end;
+    chain->end += envol_chain_bytes(payload_bytes);
+}
+
+/* Seals an entry and writes it behind the others. */
+static enum envol_status write_entry(struct envol_chain *chain, uint32_t kind, uint32_t epoch,
                                      uint8_t *bytes, uint64_t payload_bytes, uint32_t covered,
                                      struct envol_error *error)
 {
@@ -340,14 +350,32 @@ enum envol_status envol_chain_append(struct envol_chain *chain, uint32_t kind, u
     if (status != ENVOL_OK) {
         chain->cut_due = true;
         (void)cut(chain, NULL);
-        return status;
     }
-    status = sync_store(chain, error);
-    if (status != ENVOL_OK)
-        return status;
-    memcpy(chain->mac, bytes + AT_MAC, sizeof(chain->mac));
-    chain->entries++;
-    chain->last = chain->end;
-    chain->end += envol_chain_bytes(payload_bytes);
-    return ENVOL_OK;
+    return status;
+}
+
+enum envol_status envol_chain_add(struct envol_chain *chain, uint32_t kind, uint32_t epoch,
+                                  uint8_t *bytes, uint64_t payload_bytes, uint32_t covered,
+                                  struct envol_error *error)
+{
+    enum envol_status status =
+        write_entry(chain, kind, epoch, bytes, payload_bytes, covered, error);
+
+    if (status == ENVOL_OK)
+        advance(chain, bytes, payload_bytes);
+    return status;
+}
+
+enum envol_status envol_chain_append(struct envol_chain *chain, uint32_t kind, uint32_t epoch,
+                                     uint8_t *bytes, uint64_t payload_bytes, uint32_t covered,
+                                     struct envol_error *error)
+{
+    enum envol_status status =
+        write_entry(chain, kind, epoch, bytes, payload_bytes, covered, error);
+
+    if (status == ENVOL_OK)
+        status = sync_store(chain, error);
+    if (status == ENVOL_OK)
+        advance(chain, bytes, payload_bytes);
+    return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A chain: a file of a volume's space that entries are appended to, each under a MAC that takes in
- * the one before.  Snapshots are such files (envol(5), CHAINS).
+ * the one before.  Snapshots and the catalog of backups are such files (envol(5), CHAINS).
  *
  * An entry, at a multiple of 16; numbers are little-endian:
  *
@@ -22,9 +22,9 @@
  * (zeros for the first) and the beginning of the payload, under the key `snapshot` of the file's id
  * and the epoch.  What lies behind that beginning has but a CRC, which tells a torn entry.
  *
- * Whoever appends writes one entry, syncs, and only then writes the next one: of a file that a
- * crash left, the last entry alone can be torn.  A chain has one writer; readers may follow it from
- * other processes.
+ * Whoever appends writes one entry, syncs, and only then writes the next one, but to a new file
+ * that nobody knows of: of a file that a crash left, the last entry alone can be torn.  A chain has
+ * one writer; readers may follow it from other processes.
  */
 #ifndef ENVOL_VOLUME_CHAIN_H
 #define ENVOL_VOLUME_CHAIN_H
@@ -85,6 +85,13 @@ enum envol_status envol_chain_next(struct envol_chain *chain, struct envol_chain
  * it is, which after a failed sync may be read and yet not be on the disk.  Syncs.
  */
 enum envol_status envol_chain_settle(struct envol_chain *chain, struct envol_error *error);
+/*
+ * Appends an entry without a sync, to a file that nobody knows of yet: as envol_chain_append, but
+ * that after a failure nothing can be appended any more.  envol_chain_settle then syncs all.
+ */
+enum envol_status envol_chain_add(struct envol_chain *chain, uint32_t kind, uint32_t epoch,
+                                  uint8_t *bytes, uint64_t payload_bytes, uint32_t covered,
+                                  struct envol_error *error);
 /*
  * Appends an entry and syncs.  bytes: ENVOL_CHAIN_HEAD_BYTES of room, the payload, and room up to
  * envol_chain_bytes; covered: how much of the payload the MAC takes in.  After a failure the chain

@@ -99,6 +99,7 @@ static enum envol_status take_space(struct envol_volume *volume, struct envol_sp
 {
     enum envol_status status = envol_snapshots_begin(volume, space);
 
+    volume->space = space;
     if (status == ENVOL_OK)
         return status;
     envol_volume_free(volume);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "page/trailer.h"
+#include "volume/catalog.h"
 #include "volume/rotation.h"
 
 #include <string.h>
@@ -21,6 +22,7 @@ struct count {
     uint8_t *pages; /* plaintext of one transfer */
     struct envol_ledger *ledger;
     struct tally tallies[TALLIES_MAX];
+    struct envol_catalog catalog;
     struct envol_error *error;
 };
 
@@ -153,8 +155,11 @@ static void add_epoch(struct count *c, uint32_t epoch, bool retained)
         .holes = tally->holes,
         .may_retire = retained && tally->pages == 0 && tally->holes == 0 && ledger->bad == 0 &&
                       snapshots == 0 && !envol_rotation_is_on(c->volume) &&
-                      !envol_log_seal_needs(c->volume->header, epoch),
+                      !envol_log_seal_needs(c->volume->header, epoch) &&
+                      !envol_catalog_needs(c->volume->header, epoch),
         .snapshots = snapshots,
+        .catalog_needs = envol_catalog_needs(c->volume->header, epoch),
+        .raw_copies = envol_catalog_count_epoch(&c->catalog, epoch),
     };
 }
 
@@ -169,7 +174,9 @@ static void add_slots(struct count *c)
         memcpy(shown->provider, slot->provider, strlen(slot->provider) + 1);
         memcpy(shown->key_ref, slot->key_ref, strlen(slot->key_ref) + 1);
         memcpy(shown->key_version, slot->key_version, strlen(slot->key_version) + 1);
-        shown->may_retire = header->slot_count > 1;
+        shown->backups = envol_catalog_count_cmk(&c->catalog, slot->provider, slot->key_ref);
+        shown->may_retire =
+            header->slot_count > 1 && shown->backups == 0 && c->ledger->catalog == ENVOL_OK;
     }
     c->ledger->slot_count = header->slot_count;
 }
@@ -191,6 +198,15 @@ static void add_epochs(struct count *c)
     }
 }
 
+/* A catalog that cannot be read is a part of the answer: what it would tell is not known. */
+static void read_catalog(struct count *c)
+{
+    c->ledger->catalog = envol_catalog_read(c->volume, false, &c->catalog, NULL);
+    if (c->ledger->catalog != ENVOL_OK)
+        envol_catalog_free(&c->catalog);
+    c->ledger->backups = (uint32_t)c->catalog.count;
+}
+
 static enum envol_status count_all(struct count *c)
 {
     struct envol_volume *volume = c->volume;
@@ -204,6 +220,7 @@ static enum envol_status count_all(struct count *c)
     }
     if (status != ENVOL_OK)
         return status;
+    read_catalog(c);
     if (is_own)
         pthread_mutex_lock(&volume->growth);
     if (!volume->gcm)
@@ -213,6 +230,7 @@ static enum envol_status count_all(struct count *c)
     if (is_own)
         pthread_mutex_unlock(&volume->growth);
     envol_volume_leave(volume);
+    envol_catalog_free(&c->catalog);
     return ENVOL_OK;
 }
 

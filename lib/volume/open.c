@@ -148,6 +148,7 @@ static enum envol_status open_locked(struct envol_store *store, const struct env
         return status;
     (*volume)->opened_slot = slot_id;
     (*volume)->opened_by = opened_by;
+    (*volume)->space = options == NULL ? NULL : options->space;
     if (!read_only)
         status = prepare_writer(*volume, options, error);
     if (status != ENVOL_OK) {

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "page/revoke.h"
+#include "volume/catalog.h"
 #include "volume/rotation.h"
 
 #include <string.h>
@@ -125,6 +126,8 @@ enum envol_status envol_volume_rotate_finish(struct envol_volume *volume, uint32
     if (status != ENVOL_OK)
         return status;
     status = check(volume, flags, error);
+    if (status == ENVOL_OK) /* without a space it stays, and its DEK too */
+        status = envol_catalog_move(volume, error);
     if (status == ENVOL_OK)
         status = finish(volume, flags, error);
     envol_rotation_unlock(volume);

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "volume/catalog.h"
 #include "volume/snapshot.h"
 
 #include <string.h>
@@ -213,6 +214,7 @@ enum envol_status envol_snapshots_open(struct envol_volume *volume, struct envol
     if (status != ENVOL_OK || space == NULL)
         return status;
     remove_orphans(volume, space);
+    envol_catalog_remove_orphans(volume);
     envol_snapshots_measure(volume);
     return ENVOL_OK;
 }
