@@ -299,8 +299,10 @@ END_TEST
 
 /* --- Versions and features -------------------------------------------------------------------- */
 
+enum { PATCHES = 4 };
+
 static const struct {
-    struct patch patch[2];
+    struct patch patch[PATCHES];
     enum envol_status decoding, unlocking, updating;
 } features[] = {
     {{{"version 0", ENVOL_AT_VERSION, 4, 0}}, ENVOL_E_VERSION, ENVOL_OK, ENVOL_OK},
@@ -316,10 +318,48 @@ static const struct {
      ENVOL_E_CORRUPT,
      ENVOL_OK},
     {{{"spare", ENVOL_AT_SPARE_2, 1, 1}}, ENVOL_OK, ENVOL_E_CORRUPT, ENVOL_OK},
-    {{{"read-only-compatible", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 2}},
+    {{{"read-only-compatible", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 4}},
      ENVOL_OK,
      ENVOL_OK,
      ENVOL_E_VERSION},
+    {{{"a catalog without its record", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 2}},
+     ENVOL_OK,
+     ENVOL_E_CORRUPT,
+     ENVOL_OK},
+    {{{"its record alone", ENVOL_AT_CATALOG, 8, 1}}, ENVOL_OK, ENVOL_E_CORRUPT, ENVOL_OK},
+    {{{"a catalog", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 2},
+      {"serial", ENVOL_AT_CATALOG, 8, 1},
+      {"entries", ENVOL_AT_CATALOG + 8, 8, 1},
+      {"epoch", ENVOL_AT_CATALOG + 16, 4, 1}},
+     ENVOL_OK,
+     ENVOL_OK,
+     ENVOL_OK},
+    {{{"a catalog", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 2},
+      {"serial", ENVOL_AT_CATALOG, 8, 1},
+      {"epoch", ENVOL_AT_CATALOG + 16, 4, 1}},
+     ENVOL_OK,
+     ENVOL_E_CORRUPT,
+     ENVOL_OK},
+    {{{"a catalog", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 2},
+      {"entries", ENVOL_AT_CATALOG + 8, 8, 1},
+      {"epoch", ENVOL_AT_CATALOG + 16, 4, 1}},
+     ENVOL_OK,
+     ENVOL_E_CORRUPT,
+     ENVOL_OK},
+    {{{"a catalog", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 2},
+      {"serial", ENVOL_AT_CATALOG, 8, 1},
+      {"entries", ENVOL_AT_CATALOG + 8, 8, 1},
+      {"an epoch that is not kept", ENVOL_AT_CATALOG + 16, 4, 2}},
+     ENVOL_OK,
+     ENVOL_E_CORRUPT,
+     ENVOL_OK},
+    {{{"a catalog", ENVOL_AT_READ_ONLY_COMPATIBLE, 4, 2},
+      {"serial", ENVOL_AT_CATALOG, 8, 1},
+      {"entries", ENVOL_AT_CATALOG + 8, 8, 1},
+      {"epoch, spare", ENVOL_AT_CATALOG + 16, 8, UINT64_C(1) << 32 | 1}},
+     ENVOL_OK,
+     ENVOL_E_CORRUPT,
+     ENVOL_OK},
     {{{"incompatible", ENVOL_AT_INCOMPATIBLE, 4, 8}}, ENVOL_OK, ENVOL_E_VERSION, ENVOL_OK},
     {{{"restoring without a record", ENVOL_AT_INCOMPATIBLE, 4, 4}},
      ENVOL_OK,
@@ -369,10 +409,10 @@ static const struct {
      ENVOL_E_VERSION},
 };
 
-static void apply_two(uint8_t *copy)
+static void apply_all(uint8_t *copy)
 {
-    put(copy, &the_patch[0]);
-    put(copy, &the_patch[1]);
+    for (size_t i = 0; i < PATCHES; i++)
+        put(copy, &the_patch[i]);
 }
 
 START_TEST(versions_and_features)
@@ -384,7 +424,7 @@ START_TEST(versions_and_features)
     uint32_t first;
 
     the_patch = features[_i].patch;
-    header_forge(&f, apply_two, true);
+    header_forge(&f, apply_all, true);
     ck_status(envol_header_decode(f.bytes, 0, &header, NULL), features[_i].decoding);
     if (features[_i].decoding != ENVOL_OK)
         return;
