@@ -16,9 +16,11 @@ struct backup {
     struct session session;
     struct cmk_sources to;
     struct progress progress;
-    struct target target, list; /* the backup; the new list of changes */
-    struct stream before;       /* the last list */
-    uint64_t done;              /* pages, or bytes, that the bar was told of */
+    struct target target, list;         /* the backup; the new list of changes */
+    struct stream before;               /* the last list */
+    uint64_t done;                      /* pages, or bytes, that the bar was told of */
+    uint8_t recorded[ENVOL_UUID_BYTES]; /* what the catalog has of it; has_entry: it is there */
+    bool has_entry;
 };
 
 static int put(void *ctx, const void *bytes, size_t count)
@@ -66,6 +68,50 @@ static int fail_backup(struct backup *backup, enum envol_status status,
     return fail(backup->options, status, error);
 }
 
+/* --- The catalog --- */
+
+static bool records(const struct backup *backup)
+{
+    return (backup->options->given & TAKES_RECORD) != 0;
+}
+
+/* Where the backup is to be found, for people. */
+static void make_label(const struct options *options, char label[ENVOL_BACKUP_LABEL_BYTES])
+{
+    const char *name = options->file == NULL ? "" : strrchr(options->file, '/');
+
+    if (name == NULL)
+        name = options->file;
+    else if (*name == '/')
+        name++;
+    snprintf(label, ENVOL_BACKUP_LABEL_BYTES, "%s", name);
+}
+
+static void note_entry(struct backup *backup, const uint8_t uuid[ENVOL_UUID_BYTES])
+{
+    memcpy(backup->recorded, uuid, ENVOL_UUID_BYTES);
+    backup->has_entry = true;
+}
+
+/* A backup that did not come to its place is none. */
+static void take_back_entry(struct backup *backup)
+{
+    enum envol_status status;
+
+    if (!backup->has_entry)
+        return;
+    status = backup->session.volume == NULL /* a raw copy's: closed, so that it could be made */
+                 ? ENVOL_E_STATE
+                 : envol_backup_forget(backup->session.volume, backup->recorded, NULL);
+    if (status == ENVOL_OK)
+        return;
+    fputs("envol: backup: the catalog has it all the same: envol catalog forget ", stderr);
+    print_text(stderr, backup->options->path);
+    putc(' ', stderr);
+    print_uuid(stderr, backup->recorded);
+    putc('\n', stderr);
+}
+
 /* --- Of the pages --- */
 
 /* No list yet: the backup is full, and makes one. */
@@ -89,8 +135,11 @@ static int write_stream(struct backup *backup)
     const struct options *options = backup->options;
     bool has_list = options->changes != NULL;
     bool follows = backup->before.fd >= 0;
+    char label[ENVOL_BACKUP_LABEL_BYTES];
     const struct envol_backup_options how = {
         .struct_size = sizeof how,
+        .flags = records(backup) ? ENVOL_BACKUP_RECORD : 0,
+        .label = label,
         .note = options->note,
         .note_bytes = options->note == NULL ? 0 : strlen(options->note),
         .changes = follows ? stream_read : NULL,
@@ -105,6 +154,7 @@ static int write_stream(struct backup *backup)
     struct envol_error error = ENVOL_ERROR_INIT;
     enum envol_status status;
 
+    make_label(options, label);
     progress_start(&backup->progress, "backup",
                    envol_volume_pages(backup->session.volume) *
                        backup->session.geometry.stride_bytes);
@@ -112,6 +162,13 @@ static int write_stream(struct backup *backup)
                                 put, &backup->target, &result, &error);
     if (status != ENVOL_OK)
         return fail_backup(backup, status, &error);
+    if (records(backup))
+        note_entry(backup, result.uuid);
+    if (result.recorded != ENVOL_OK) {
+        progress_hide(&backup->progress);
+        fprintf(stderr, "envol: backup: whole, but the catalog has it as unfinished: %s\n",
+                envol_status_message(result.recorded));
+    }
     if (result.rotated) {
         progress_hide(&backup->progress);
         fprintf(stderr, "envol: backup: full, as the DEK was rotated since the last one\n");
@@ -136,8 +193,11 @@ static int back_up_pages(struct backup *backup)
     if (exit_status == STATUS_OK)
         exit_status = write_stream(backup);
     /* The list speaks of a backup that is there. */
-    if (exit_status == STATUS_OK)
+    if (exit_status == STATUS_OK) {
         exit_status = target_publish(&backup->target);
+        if (exit_status != STATUS_OK)
+            take_back_entry(backup);
+    }
     if (exit_status == STATUS_OK)
         exit_status = target_publish(&backup->list);
     if (exit_status == STATUS_OK)
@@ -147,26 +207,55 @@ static int back_up_pages(struct backup *backup)
 
 /* --- Of the bytes --- */
 
-static int back_up_bytes(struct backup *backup)
+/* With a key, which the copy itself does without, and before there is a copy. */
+static int record_raw(struct backup *backup)
+{
+    const struct options *options = backup->options;
+    struct envol_error error = ENVOL_ERROR_INIT;
+    char label[ENVOL_BACKUP_LABEL_BYTES];
+    uint8_t uuid[ENVOL_UUID_BYTES];
+    int exit_status = session_open(&backup->session, options, 0);
+    enum envol_status status;
+
+    make_label(options, label);
+    if (exit_status == STATUS_OK) {
+        status = envol_backup_note_raw(backup->session.volume, label, uuid, &error);
+        if (status != ENVOL_OK)
+            exit_status = fail_backup(backup, status, &error);
+        else
+            note_entry(backup, uuid);
+    }
+    return session_finish(&backup->session, options, exit_status);
+}
+
+static int copy_bytes(struct backup *backup)
 {
     const struct options *options = backup->options;
     struct envol_error error = ENVOL_ERROR_INIT;
     enum envol_status status =
         envol_file_store_open(options->path, ENVOL_FILE_READ_ONLY, &backup->session.store, &error);
-    int exit_status;
 
     if (status != ENVOL_OK)
         return fail(options, status, &error);
-    exit_status = target_open(&backup->target, options, options->file);
-    if (exit_status != STATUS_OK)
-        return exit_status;
     status = envol_backup_raw(backup->session.store, put, &backup->target, advance_bytes, backup,
                               &error);
-    if (status != ENVOL_OK)
-        return fail_backup(backup, status, &error);
-    exit_status = target_publish(&backup->target);
+    return status == ENVOL_OK ? target_publish(&backup->target)
+                              : fail_backup(backup, status, &error);
+}
+
+static int back_up_bytes(struct backup *backup)
+{
+    int exit_status = target_open(&backup->target, backup->options, backup->options->file);
+
+    if (exit_status == STATUS_OK && records(backup))
+        exit_status = record_raw(backup);
+    if (exit_status != STATUS_OK)
+        return exit_status;
+    exit_status = copy_bytes(backup);
     if (exit_status == STATUS_OK)
         progress_done(&backup->progress);
+    else
+        take_back_entry(backup);
     return exit_status;
 }
 
@@ -228,11 +317,14 @@ static int verify(struct backup *backup)
 static int check_options(const struct options *options)
 {
     unsigned ways = options->given & (TAKES_VERIFY | TAKES_RAW);
+    bool records = (options->given & TAKES_RECORD) != 0;
     unsigned writes = options->given & (TAKES_TO | TAKES_CHANGES | TAKES_NOTE);
 
     if (ways == (TAKES_VERIFY | TAKES_RAW))
         return fail_usage(options, "--verify and --raw do not go together");
-    if (ways != 0 && ((options->given & TAKES_CMK) != 0 || writes != 0))
+    if (ways == TAKES_VERIFY && records)
+        return fail_usage(options, "--verify takes no --record");
+    if (ways != 0 && (((options->given & TAKES_CMK) != 0 && !records) || writes != 0))
         return fail_usage(options, "%s takes no --cmk, --to, --changes or --note",
                           ways == TAKES_RAW ? "--raw" : "--verify");
     if (ways != TAKES_VERIFY && options->from_count > 0)
@@ -241,7 +333,9 @@ static int check_options(const struct options *options)
         return fail_usage(options, "--from URI is missing");
     if (ways == TAKES_VERIFY && options->file_count > 0)
         return fail_usage(options, "%s: one operand too many", options->files[0]);
-    if (ways == 0 && options->cmk_count == 0)
+    if (records && options->snapshot != NULL)
+        return fail_usage(options, "--record writes to the volume, --snapshot only reads it");
+    if ((ways == 0 || records) && options->cmk_count == 0)
         return fail_usage(options, "--cmk URI is missing, and ENVOL_CMK is not set");
     if (ways == 0 && options->to_count == 0)
         return fail_usage(options, "--to URI is missing");
@@ -250,7 +344,10 @@ static int check_options(const struct options *options)
 
 int run_backup(const struct options *options)
 {
-    struct backup backup = {.options = options};
+    struct backup backup = {
+        .options = options,
+        .session.makes_space = (options->given & TAKES_RECORD) != 0,
+    };
     int exit_status = check_options(options);
 
     if (exit_status != STATUS_OK)

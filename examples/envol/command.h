@@ -26,6 +26,8 @@ enum {
     TAKES_FORCE = 0x2000,
     TAKES_TO = 0x4000,
     TAKES_AUDIT = 0x8000,
+    TAKES_RECORD = 0x10000,
+    TAKES_ALL = 0x20000,
     TAKES_ATOMIC = 0x40000,
     TAKES_RESUME = 0x80000,
     TAKES_THROTTLE = 0x100000,
@@ -62,7 +64,7 @@ struct options {
     const char *suite;
     const char *page_size;
     const char *throttle; /* MB/s */
-    const char *space;    /* directory of the volume's snapshots; NULL: beside the volume */
+    const char *space;    /* directory of the files beside the volume; NULL: VOL.d */
     const char *snapshot; /* UUID of the one that is read instead of the volume */
     unsigned given;       /* TAKES_* of the options that were there */
 };
@@ -98,6 +100,8 @@ int run_slot_remove(const struct options *options);
 int run_snapshot_create(const struct options *options);
 int run_snapshot_list(const struct options *options);
 int run_snapshot_delete(const struct options *options);
+int run_catalog_list(const struct options *options);
+int run_catalog_forget(const struct options *options);
 
 /*
  * Parses argv.  Answers STATUS_OK with *verb set; with *verb NULL when --help or --version was all
@@ -194,6 +198,7 @@ struct session {
     struct envol_cmk cmks[CMKS_MAX];
     size_t cmk_count;
     bool makes_space; /* set before it is opened: the directory is made if it is not there */
+    bool reads_space; /* the same: a reader needs it, too */
     struct envol_space *space;
     struct envol_store *store;
     struct envol_volume *volume;
@@ -228,10 +233,24 @@ void snapshots_print(const struct envol_header_info *header);
 /* The member "snapshots" of an object, without a comma. */
 void snapshots_print_json(const struct envol_header_info *header);
 
-/* ledger.c */
-void ledger_print(const struct envol_ledger *ledger);
+/* ledger.c: what envol_volume_ledger tells, and CMKs that only known backups need. */
+enum { LEDGER_CMKS_MAX = 64 };
+struct ledger_cmk {
+    char provider[ENVOL_PROVIDER_NAME_MAX + 1];
+    char key_ref[ENVOL_KEY_REF_MAX + 1];
+    uint32_t backups;
+};
+struct ledger {
+    struct envol_ledger volume; /* epoch_count 0: not asked for */
+    uint32_t cmk_count;
+    bool has_more; /* than LEDGER_CMKS_MAX */
+    struct ledger_cmk cmks[LEDGER_CMKS_MAX];
+};
+enum envol_status ledger_take(struct ledger *ledger, struct envol_volume *volume,
+                              struct envol_error *error);
+void ledger_print(const struct ledger *ledger);
 /* The member "ledger" of an object, with its comma; NULL: null. */
-void ledger_print_json(const struct envol_ledger *ledger);
+void ledger_print_json(const struct ledger *ledger);
 
 /* Whether a file is the volume or a key file that the options name. */
 bool is_named_file(const struct options *options, const struct stat *about);

@@ -17,7 +17,7 @@ struct report {
     enum envol_status content_status; /* of reading the import record */
     bool verified;
     struct envol_rotation rotation; /* verified alone */
-    struct envol_ledger ledger;     /* epoch_count 0: not asked for */
+    struct ledger ledger;
 };
 
 static const char *const lease_states[] = {
@@ -175,7 +175,7 @@ static void print_report(const struct report *report)
         print_lease(&report->volume);
     }
     slots_print(&report->slots);
-    if (report->ledger.epoch_count > 0)
+    if (report->ledger.volume.epoch_count > 0)
         ledger_print(&report->ledger);
 }
 
@@ -280,7 +280,7 @@ static void print_json(const struct report *report)
     snapshots_print_json(&report->volume.header);
     fputs(",\n", stdout);
     print_json_log(&report->volume.header);
-    ledger_print_json(report->ledger.epoch_count > 0 ? &report->ledger : NULL);
+    ledger_print_json(report->ledger.volume.epoch_count > 0 ? &report->ledger : NULL);
     slots_print_json(&report->slots);
     puts("}");
 }
@@ -334,7 +334,7 @@ static int open_verified(struct session *session, const struct options *options,
         return fail(options, status, &error);
     report->content_status = record_read(session, &report->content, &report->content_bytes);
     if (options->given & TAKES_LEDGER)
-        status = envol_volume_ledger(session->volume, &report->ledger, &error);
+        status = ledger_take(&report->ledger, session->volume, &error);
     if (status != ENVOL_OK)
         return fail(options, status, &error);
     report->verified = true;
@@ -343,14 +343,13 @@ static int open_verified(struct session *session, const struct options *options,
 
 int run_info(const struct options *options)
 {
-    struct session session = {.cmk_count = 0};
-    static struct report report; /* 20 KiB */
+    struct session session = {.reads_space = (options->given & TAKES_LEDGER) != 0};
+    static struct report report; /* 160 KiB */
     int exit_status;
 
     if ((options->given & TAKES_LEDGER) && options->cmk_count == 0)
         return fail_usage(options, "--ledger reads every page, and needs --cmk URI");
     report.rotation.struct_size = sizeof report.rotation;
-    report.ledger.struct_size = sizeof report.ledger;
     report.path = options->path;
     report.volume.struct_size = sizeof report.volume;
     report.volume.header.struct_size = sizeof report.volume.header;

@@ -81,20 +81,21 @@ static const struct verb verbs[] = {
     {"export", run_export, TAKES_CMK | TAKES_FORCE | TAKES_SPACE | TAKES_SNAPSHOT, 2, true,
      "VOL --cmk URI [--force] [--snapshot UUID] [--space DIR] [FILE]",
      "writes exactly the bytes that were imported; --force replaces FILE"},
-    {"info", run_info, TAKES_CMK | TAKES_JSON | TAKES_LEDGER, 1, false,
-     "VOL [--cmk URI] [--ledger] [--json]",
+    {"info", run_info, TAKES_CMK | TAKES_JSON | TAKES_LEDGER | TAKES_SPACE, 1, false,
+     "VOL [--cmk URI] [--ledger] [--space DIR] [--json]",
      "shows a volume's header; without --cmk unverified; --ledger reads which keys it needs"},
     {"verify", run_verify, TAKES_CMK | TAKES_SPACE | TAKES_SNAPSHOT, 1, true,
      "VOL --cmk URI [--snapshot UUID] [--space DIR]", "reads every page and lists the bad ones"},
     {"backup", run_backup,
      TAKES_CMK | TAKES_TO | TAKES_FROM | TAKES_CHANGES | TAKES_NOTE | TAKES_RAW | TAKES_VERIFY |
-         TAKES_FORCE | TAKES_SPACE | TAKES_SNAPSHOT,
+         TAKES_FORCE | TAKES_SPACE | TAKES_SNAPSHOT | TAKES_RECORD,
      2, false,
-     "VOL --cmk URI --to URI [--to URI]... [--changes LIST] [--note TEXT] [--force] [--space DIR] "
-     "[FILE], "
-     "VOL --raw [FILE], or --verify --from URI [FILE]",
+     "VOL --cmk URI --to URI [--to URI]... [--changes LIST] [--note TEXT] [--record] [--force] "
+     "[--space DIR] [FILE], "
+     "VOL --raw [--record --cmk URI] [FILE], or --verify --from URI [FILE]",
      "writes an encrypted backup under CMKs of its own; --changes: of what changed since the "
-     "last one; --raw: the bytes as they are, no key; --verify: reads a backup to its end"},
+     "last one; --record: the volume's catalog has it; --raw: the bytes as they are, no key; "
+     "--verify: reads a backup to its end"},
     {"restore", run_restore, TAKES_CMK | TAKES_FROM, 1 + FILES_MAX, true,
      "VOL --cmk URI [--cmk URI]... --from URI [--from URI]... [FILE]...",
      "makes a new volume of a full backup and those that follow it; goes on with one that was "
@@ -121,6 +122,11 @@ static const struct verb verbs[] = {
      "VOL [--cmk URI] [--json]", "shows the snapshots of a volume; without --cmk unverified"},
     {"snapshot delete", run_snapshot_delete, TAKES_CMK | TAKES_SPACE, 2, true,
      "VOL UUID --cmk URI [--space DIR]", "gives a snapshot up"},
+    {"catalog list", run_catalog_list, TAKES_CMK | TAKES_JSON | TAKES_SPACE, 1, true,
+     "VOL --cmk URI [--space DIR] [--json]", "shows the backups that a volume knows of"},
+    {"catalog forget", run_catalog_forget, TAKES_CMK | TAKES_SPACE | TAKES_ALL, 2, true,
+     "VOL UUID --cmk URI [--space DIR], or VOL --all --cmk URI [--space DIR]",
+     "takes a backup that is gone from the catalog; --all: all of them, and a damaged catalog"},
 };
 
 int main(int argc, char **argv)

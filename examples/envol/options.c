@@ -44,6 +44,8 @@ static const struct option long_options[] = {
     {"verify", no_argument, NULL, TAKES_VERIFY},
     {"space", required_argument, NULL, TAKES_SPACE},
     {"snapshot", required_argument, NULL, TAKES_SNAPSHOT},
+    {"record", no_argument, NULL, TAKES_RECORD},
+    {"all", no_argument, NULL, TAKES_ALL},
     {"force", no_argument, NULL, TAKES_FORCE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -152,6 +154,8 @@ static int take(struct parser *parser, char **argv, int code)
     case TAKES_LEDGER:
     case TAKES_RAW:
     case TAKES_VERIFY:
+    case TAKES_RECORD:
+    case TAKES_ALL:
         break;
     case 'h':
         parser->help = true;
@@ -210,7 +214,7 @@ static void print_help(const struct verb *verbs, size_t count)
            "N         bytes of a page's record on disk, K or M may follow; default 16K\n"
            "MB/s      how much of a volume is sealed again in a second, at most\n"
            "FILE      - or none is standard input or output\n"
-           "--space DIR is where a volume's snapshots are; VOL.d without it\n"
+           "--space DIR is where a volume's snapshots and its catalog are; VOL.d without it\n"
            "--audit FILE, with any verb that takes --cmk, appends a line of JSON for each use of\n"
            "          a key service\n"
            "\n"
@@ -234,6 +238,10 @@ static int refuse_verb(const struct parser *parser)
         return fail_usage(NULL, "snapshot: create, list or delete?");
     if (strcmp(parser->operands[0], "snapshot") == 0)
         return fail_usage(NULL, "snapshot %s: unknown verb; see envol --help", parser->operands[1]);
+    if (strcmp(parser->operands[0], "catalog") == 0 && parser->operand_count == 1)
+        return fail_usage(NULL, "catalog: list or forget?");
+    if (strcmp(parser->operands[0], "catalog") == 0)
+        return fail_usage(NULL, "catalog %s: unknown verb; see envol --help", parser->operands[1]);
     if (strcmp(parser->operands[0], "key") != 0)
         return fail_usage(NULL, "%s: unknown verb; see envol --help", parser->operands[0]);
     if (parser->operand_count == 1)

@@ -22,8 +22,8 @@ int session_providers(struct session *session, const struct options *options)
 }
 
 /*
- * The directory of the volume's snapshots: what --space names, or VOL.d, which is there since the
- * first of them was made.  Whoever only reads the volume does without.
+ * The directory of the volume's snapshots and catalog: what --space names, or VOL.d, which is there
+ * since the first of them was made.  Whoever only reads the volume's pages does without.
  */
 static enum envol_status open_space(struct session *session, const struct options *options,
                                     uint32_t flags, struct envol_error *error)
@@ -33,7 +33,7 @@ static enum envol_status open_space(struct session *session, const struct option
     const char *name = options->space;
     enum envol_status status;
 
-    if ((flags & ENVOL_OPEN_READ_ONLY) != 0 && options->snapshot == NULL)
+    if ((flags & ENVOL_OPEN_READ_ONLY) != 0 && options->snapshot == NULL && !session->reads_space)
         return ENVOL_OK;
     if (name == NULL) {
         int length = snprintf(path, sizeof path, "%s.d", options->path);
