@@ -30,9 +30,10 @@ typedef int envol_backup_progress(void *ctx, uint64_t done_pages, uint64_t pages
 
 /* Flags of envol_backup_write beside ENVOL_OPEN_ALLOW_UNLOCKED. */
 #define ENVOL_BACKUP_SKIP_BAD                                                                      \
-    256u                         /* pages that do not read are named in the backup, and left out */
-#define ENVOL_BACKUP_RECORD 512u /* the volume's catalog has it before its first byte is written   \
-                                  */
+    256u /* pages that do not read are named in the backup, and left out */
+#define ENVOL_BACKUP_RECORD                                                                        \
+    512u /* the volume's catalog has it before its first byte is written                           \
+          */
 
 /* Bytes of a label, its final NUL included. */
 #define ENVOL_BACKUP_LABEL_BYTES 64

@@ -63,7 +63,7 @@ struct envol_volume {
     uint32_t opened_slot;
     const struct envol_provider *opened_by; /* who unwrapped it; borrowed */
     struct envol_lease *lease;              /* NULL: none; changes under turn */
-    struct envol_area *area; /* area.h; NULL: pages are not atomic, or this is a reader's */
+    struct envol_area *area;   /* area.h; NULL: pages are not atomic, or this is a reader's */
     struct envol_space *space; /* as given to open or create; borrowed; NULL: none, or an image */
     struct envol_snapshots *snapshots; /* snapshot.h; NULL: a writer without a space, or a reader */
     struct envol_image *image;         /* what it is the image of; NULL: the volume itself */
