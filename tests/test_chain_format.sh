@@ -95,7 +95,41 @@ test_catalogs() {
     unsound s.vol.d/backups-*
 }
 
+# unpack NAME FILE: of tests/golden/.
+unpack() {
+    python3 - "$tests/golden/$1.hex" >"$2" <<'END'
+import sys
+data = bytearray()
+for line in open(sys.argv[1], encoding="ascii"):
+    offset, text = line.split()
+    if offset == "END":
+        data = data.ljust(int(text), b"\0")
+    else:
+        data = data.ljust(int(offset), b"\0") + bytes.fromhex(text)
+sys.stdout.buffer.write(data)
+END
+}
+
+test_golden() {
+    rm -rf s.vol
+    unpack space-volume s.vol
+    for name in space-snapshot space-backups backup-full backup-incremental; do unpack $name $name; done
+    cp one.key kept.key
+    unpack cmk one.key
+    sound space-snapshot --image image
+    holds grep -q '^manifest 6 1 golden$' out
+    holds grep -q '^chunk 0 6$' out
+    holds test "$(stat -c %s image)" -eq $((6 * 560))
+    sound space-backups
+    holds grep -q ' 1 1 .* 2 0 full$' out
+    holds grep -q ' 1 1 .* 2 0 incremental$' out
+    run python3 "$tests/backup1.py" one.key backup-full backup-incremental
+    holds test "$status" -eq 0
+    holds grep -q "^note b'golden note'\$" out
+    mv kept.key one.key
+}
+
 envol keygen one.key
 envol keygen backup.key
 head -c 3000000 /dev/urandom >large
-run_parts snapshots rotated catalogs
+run_parts snapshots rotated catalogs golden
