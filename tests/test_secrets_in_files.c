@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * No file that a run of the command or the library writes holds a key, and none that is not meant
- * to holds plaintext: volumes, a keyring and its objects, audit logs, what killed runs leave.
+ * to holds plaintext: volumes, snapshots, logs, catalogs, backups, their lists, raw copies,
+ * restored volumes, a keyring and its objects, audit logs, what killed runs leave.
  */
 #include "needles.h"
 #include "page/keyring.h"
@@ -10,6 +11,7 @@
 #include "volume_fixture.h"
 
 #include <dirent.h>
+#include <envol/log.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -119,6 +121,54 @@ static void use_the_command(const struct run *run)
     ck_shell(run, "envol create --cmk file:b.key w.vol --suite %s", run->suite_name);
 }
 
+/* All pages change after the snapshot, so its file keeps all of them. */
+static void use_backups(const struct run *run)
+{
+    const char *changes = run->suite == ENVOL_SUITE_AES_256_GCM ? "--changes list" : "";
+
+    ck_shell(run, "envol snapshot create v.vol --cmk file:a.key");
+    ck_shell(run, "envol backup v.vol --cmk file:a.key --to file:b.key --record %s full", changes);
+    ck_shell(run, "envol import v.vol --cmk file:a.key --force text");
+    ck_shell(run, "envol backup v.vol --cmk file:a.key --to file:b.key --record %s next", changes);
+    ck_shell(run, "envol backup v.vol --raw --record --cmk file:a.key raw");
+    ck_shell(run, "envol restore r.vol --cmk file:b.key --from file:b.key full%s",
+             *changes != 0 ? " next" : "");
+    ck_shell(run, "envol catalog list v.vol --cmk file:a.key --json");
+    ck_shell(run, "envol info v.vol --cmk file:a.key --ledger");
+}
+
+/* Records alone and in a batch, two segments. */
+static void use_a_log(struct run *run)
+{
+    struct envol_log_entry entries[2] = {{.data = run->text, .bytes = 20000},
+                                         {.data = run->text + 500000, .bytes = 1000}};
+    struct envol_volume_options options = {.struct_size = sizeof(options)};
+    struct envol_provider *provider;
+    struct envol_store *store;
+    struct envol_volume *volume;
+    struct envol_log *log;
+    char path[PATH_MAX + 16];
+
+    snprintf(path, sizeof(path), "%s/a.key", run->directory);
+    ck_ok(envol_file_provider_open(path, &provider));
+    snprintf(path, sizeof(path), "%s/v.vol.d", run->directory);
+    ck_ok(envol_directory_space_open(path, 0, &options.space, NULL));
+    snprintf(path, sizeof(path), "%s/v.vol", run->directory);
+    ck_ok(envol_file_store_open(path, 0, &store, NULL));
+    ck_ok(
+        envol_volume_open(store, &(struct envol_cmk){provider, NULL}, 1, &options, &volume, NULL));
+    ck_ok(envol_log_create(volume, options.space, NULL, &log, NULL));
+    for (size_t at = 0; at < 400000; at += 8192)
+        ck_ok(envol_log_append(log, run->text + at, 8192, NULL, NULL));
+    ck_ok(envol_log_next_segment(log, NULL));
+    ck_ok(envol_log_append_batch(log, entries, 2, NULL));
+    ck_ok(envol_log_close(log, NULL));
+    ck_ok(envol_volume_close(volume));
+    envol_store_close(store);
+    envol_space_close(options.space);
+    envol_provider_close(provider);
+}
+
 /* An export and an import, each killed at a call that writes.  False: the tracer may not trace. */
 static bool be_killed(const struct run *run)
 {
@@ -225,6 +275,21 @@ static void add_dek(struct run *run, const char *volume, const char *key, struct
     add_key(run, o, "blob-gcm", NULL, NULL);
 }
 
+/* Keys of what is beside the volume: the root of its log, and a snapshot's. */
+static void add_keys_beside(struct run *run, const struct oracle *o)
+{
+    uint8_t key[64], uuid[16];
+
+    oracle_key(o, "log-root", NULL, 0, key, 64);
+    needles_add_hmac(&run->needles, key, 64);
+    get_file(run, "v.vol");
+    memcpy(uuid, run->bytes + 1024, sizeof(uuid)); /* the snapshot table */
+    oracle_key(o, "snapshot", uuid, 0, key, 32);
+    needles_add_hmac(&run->needles, key, 32);
+    oracle_key(o, "backup\0\0", NULL, 0, key, 32); /* of lists of changes */
+    needles_add_hmac(&run->needles, key, 32);
+}
+
 /* The keys that XAES-256-GCM derived for the salts of a volume's pages; of XTS, those of its space.
  * run->bytes holds the volume. */
 static void add_page_keys(struct run *run, const struct oracle *o)
@@ -261,6 +326,9 @@ static void find_out(struct run *run)
     run->keys = run->needles.count;
     ck_assert_uint_eq(run->keys - run->texts, 2 * (3 + 1)); /* versions of both */
     add_dek(run, "v.vol", "a.key", &o);
+    add_page_keys(run, &o);
+    add_keys_beside(run, &o);
+    add_dek(run, "r.vol", "b.key", &o);
     add_page_keys(run, &o);
     add_dek(run, "k.vol", "b.key", &o);
     get_file(run, "a.key");
@@ -321,18 +389,22 @@ static void check_file(struct run *run, const char *name)
     ck_assert_msg(deks == 0, "%zu pieces of what follows from a DEK in %s", deks, name);
 }
 
-/* How many there were. */
-static unsigned check_all(struct run *run)
+/* Of the run's directory, or one in it; how many there were. */
+static unsigned check_all(struct run *run, const char *within)
 {
-    DIR *entries = opendir(run->directory);
+    char path[2 * PATH_MAX], name[PATH_MAX];
+    DIR *entries;
     struct dirent *entry;
     unsigned files = 0;
 
+    snprintf(path, sizeof(path), "%s/%s", run->directory, within);
+    entries = opendir(path);
     ck_assert_ptr_nonnull(entries);
     while ((entry = readdir(entries)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (entry->d_type == DT_DIR)
             continue;
-        check_file(run, entry->d_name);
+        snprintf(name, sizeof(name), "%s%s", within, entry->d_name);
+        check_file(run, name);
         files++;
     }
     closedir(entries);
@@ -351,11 +423,17 @@ START_TEST(no_file_holds_a_secret)
     }
     run = run_new(suite);
     use_the_command(run);
+    use_backups(run);
+    use_a_log(run);
     killed = be_killed(run);
     use_a_keyring(run);
     find_out(run);
-    /* text, a.key, b.key, v.vol, w.vol, k.vol, object, a.log, printed, killed; the export. */
-    ck_assert_uint_eq(check_all(run), killed ? 11 : 10);
+    /* text, a.key, b.key, v.vol, w.vol, k.vol, object, a.log, printed, killed; the export; full,
+     * next, raw, r.vol; the list. */
+    ck_assert_uint_eq(check_all(run, ""),
+                      (killed ? 11u : 10u) + 4 + (suite == ENVOL_SUITE_AES_256_GCM));
+    /* The snapshot, the catalog, two segments of the log. */
+    ck_assert_uint_eq(check_all(run, "v.vol.d/"), 4);
     run_free(run);
 }
 END_TEST
