@@ -7,6 +7,7 @@
 #                                 a heavy dependency; its .pc.in says which, its header is
 #                                 include/envol-NAME.h, its tests are test_NAME*.c, fuzz_NAME*.c
 #   examples/NAME.c, NAME/*.c     the program build/NAME
+#   examples/common/*.c           what several of them share
 #   tests/test_NAME.c             the suite build/tests/test_NAME
 #   tests/kat*.c bench*.c         build/tests/kat, build/tests/bench
 #   tests/fuzz_NAME.c             a libFuzzer target
@@ -106,7 +107,11 @@ FUZZERS      = $(FUZZ_SRC:%.c=$(BUILD)/%)
 KAT         := $(if $(KAT_SRC),$(BUILD)/tests/kat)
 BENCH       := $(if $(BENCH_SRC),$(BUILD)/tests/bench)
 SINGLE      := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
-MULTI       := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
+MULTI       := $(filter-out common,$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
+                 examples/*/*.c)))))
+# What takes URIs of CMKs, and so the files of examples/common.
+COMMON      := $(sort $(wildcard examples/common/*.c))
+TAKES_CMK   := envol
 # Programs that need the packages of a provider library, and are not built where it is not.
 NEEDS_kms   := event_loop
 PROGRAMS     = $(addprefix $(BUILD)/,$(filter-out $(foreach p,$(ABSENT),$(NEEDS_$(p))),\
@@ -294,7 +299,7 @@ $(foreach name,$(PROVIDERS),$(eval $(call provider,$(name))))
 # Linked with the static library, so that they run from the build directory and after `install`.
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(stamps) $(BUILD)/providers.cflags
-	$(Q)$(compile) @$(BUILD)/providers.cflags -Iinclude
+	$(Q)$(compile) @$(BUILD)/providers.cflags -Iinclude -Iexamples
 
 define program
 $(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(ARCHIVES) $(BUILD)/packages.libs \
@@ -302,7 +307,8 @@ $(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(ARCHIVES) $(BUILD)/packag
 	$$(Q)$$(link) $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(ARCHIVES) $$(libs) @$(BUILD)/providers.libs
 endef
 $(foreach name,$(SINGLE),$(eval $(call program,$(name),examples/$(name).c)))
-$(foreach name,$(MULTI),$(eval $(call program,$(name),$(sort $(wildcard examples/$(name)/*.c)))))
+$(foreach name,$(MULTI),$(eval $(call program,$(name),$(sort $(wildcard examples/$(name)/*.c)) \
+  $(if $(filter $(name),$(TAKES_CMK)),$(COMMON)))))
 
 demo: all ## tell the story of an encrypted volume, with real parts
 	@BUILD=$(BUILD) sh examples/demo.sh

@@ -6,6 +6,8 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
+#include "common/cmk.h"
+
 #include <envol.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -132,60 +134,18 @@ void write_json_string(FILE *to, const char *text);
 const char *suite_name(enum envol_suite suite);
 void print_uuid(FILE *to, const uint8_t uuid[ENVOL_UUID_BYTES]);
 
-/* uri.c: the key services, and what their URIs look like. */
-/* Path of a "file:" URI, NULL for any other service. */
-const char *uri_file(const char *uri);
-/* A file that a URI names and that holds a secret: no volume's content.  NULL: none. */
-const char *uri_secret_file(const char *uri);
-/* Whether a provider opened for one URI has the key of another as well. */
-bool uri_is_served_by(const char *uri, const char *opened);
+/* uri.c: URIs of CMKs, which are ../common/cmk.h's, on a command line. */
 /* STATUS_OK, or STATUS_USAGE and its line; option is what the URI was given to. */
 int uri_check(const struct options *options, const char *option, const char *uri);
 void uri_print_usage(void);
-/* Digits, and K or M behind them; 0 for anything else. */
-uint32_t parse_bytes(const char *text);
+/* Prints its failure.  cmk_close it whatever is returned. */
+int uri_open(struct cmk_source *source, const struct options *options, const char *uri);
 
 /* audit.c: --audit FILE, if it was given; opened before a verb runs, closed after it. */
 int audit_open(const struct options *options);
 /* exit_status, or STATUS_FAULT if a use could not be recorded. */
 int audit_close(int exit_status);
 enum envol_status audit_attach(struct envol_provider *provider);
-
-struct passphrase;
-
-/* A CMK that a URI names: its provider, and what the provider's callback needs. */
-struct cmk_source {
-    struct envol_provider *provider;
-    struct passphrase *passphrase;
-    char *key_ref; /* what cmk names, where it is a part of the URI; freed */
-    struct envol_cmk cmk;
-};
-
-/* Prints its failure.  Close it whatever is returned. */
-int cmk_open(struct cmk_source *source, const struct options *options, const char *uri);
-void cmk_close(struct cmk_source *source);
-
-/* passphrase.c: URIs of passphrases; rest is what stands behind "passphrase:". */
-int passphrase_check(const struct options *options, const char *option, const char *uri,
-                     const char *rest);
-int passphrase_open(struct cmk_source *source, const struct options *options, const char *rest);
-const char *passphrase_file(const char *rest);
-void passphrase_drop(struct passphrase *passphrase);
-
-#if defined(ENVOL_WITH_KMS)
-/* kms.c: URIs of keys in AWS KMS, and in Vault or OpenBao. */
-int aws_kms_check(const struct options *options, const char *option, const char *uri,
-                  const char *rest);
-int aws_kms_open(struct cmk_source *source, const struct options *options, const char *rest);
-int vault_check(const struct options *options, const char *option, const char *uri,
-                const char *rest);
-int vault_open(struct cmk_source *source, const struct options *options, const char *rest);
-#endif
-
-/* pkcs11.c: keys in tokens; rest is what stands behind "pkcs11:". */
-int pkcs11_check(const struct options *options, const char *option, const char *uri,
-                 const char *rest);
-int pkcs11_open(struct cmk_source *source, const struct options *options, const char *rest);
 
 /* terminal.c: the process's terminal, -1 if it has none; a line typed without echo. */
 int terminal_open(void);

@@ -6,7 +6,7 @@
  */
 static const char *key_path(const struct options *options)
 {
-    const char *path = uri_file(options->path);
+    const char *path = cmk_file(options->path);
 
     return path != NULL && *path != '\0' ? path : options->path;
 }

@@ -44,7 +44,7 @@ static const char *key_advice(const struct options *options, enum envol_status s
     bool is_file = true;
 
     for (size_t i = 0; i < options->cmk_count; i++)
-        is_file = is_file && uri_file(options->cmks[i]) != NULL;
+        is_file = is_file && cmk_file(options->cmks[i]) != NULL;
     switch (status) {
     case ENVOL_E_KEY_NOT_FOUND:
         return is_file ? "check the key file's name; envol info says which key a volume needs"

@@ -37,7 +37,7 @@ static const struct envol_cmk *rewraps_from(const struct session *session,
     size_t opened = opened_by(session, slots);
     const struct envol_cmk *from = &session->cmks[opened];
 
-    if (opened == session->cmk_count || !uri_is_served_by(options->to, options->cmks[opened]) ||
+    if (opened == session->cmk_count || !cmk_is_served_by(options->to, options->cmks[opened]) ||
         (envol_provider_capabilities(from->provider) & ENVOL_PROVIDER_REWRAPS) == 0)
         return NULL;
     to->provider = from->provider;
@@ -77,7 +77,7 @@ int run_rewrap(const struct options *options)
     int exit_status = session_open(&session, options, 0);
 
     if (exit_status == STATUS_OK)
-        exit_status = cmk_open(&to, options, options->to);
+        exit_status = uri_open(&to, options, options->to);
     if (exit_status == STATUS_OK)
         exit_status = rewrap(&session, options, &to);
     exit_status = session_finish(&session, options, exit_status);

@@ -14,7 +14,7 @@ int session_providers(struct session *session, const struct options *options)
     int exit_status = STATUS_OK;
 
     for (size_t i = 0; exit_status == STATUS_OK && i < options->cmk_count; i++) {
-        exit_status = cmk_open(&session->sources[i], options, options->cmks[i]);
+        exit_status = uri_open(&session->sources[i], options, options->cmks[i]);
         session->cmks[i] = session->sources[i].cmk;
         session->cmk_count = i + 1;
     }
@@ -152,9 +152,9 @@ bool is_named_file(const struct options *options, const struct stat *about)
     bool is_named = is_at(about, options->path);
 
     for (size_t i = 0; i < options->cmk_count; i++)
-        is_named = is_named || is_at(about, uri_secret_file(options->cmks[i]));
+        is_named = is_named || is_at(about, cmk_secret_file(options->cmks[i]));
     for (size_t i = 0; i < options->to_count; i++)
-        is_named = is_named || is_at(about, uri_secret_file(options->tos[i]));
+        is_named = is_named || is_at(about, cmk_secret_file(options->tos[i]));
     return is_named;
 }
 

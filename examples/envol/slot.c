@@ -88,7 +88,7 @@ int run_slot_add(const struct options *options)
     int exit_status = session_open(&session, options, 0);
 
     if (exit_status == STATUS_OK)
-        exit_status = cmk_open(&to, options, options->to);
+        exit_status = uri_open(&to, options, options->to);
     if (exit_status == STATUS_OK)
         exit_status = add(&session, options, &to.cmk);
     exit_status = session_finish(&session, options, exit_status);

@@ -71,7 +71,7 @@ int cmk_sources_open(struct cmk_sources *sources, const struct options *options,
     int exit_status = STATUS_OK;
 
     for (size_t i = 0; exit_status == STATUS_OK && i < count; i++) {
-        exit_status = cmk_open(&sources->sources[i], options, uris[i]);
+        exit_status = uri_open(&sources->sources[i], options, uris[i]);
         sources->cmks[i] = sources->sources[i].cmk;
         sources->count = i + 1;
     }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Passphrases for the command: passphrase:[OPTION,]...[env=NAME|file=PATH].  Asked for when the
- * library first needs it, kept in locked memory until the command ends (each new wrapping is
- * unwrapped once, and nobody wants to type it a third time), and wiped then.
+ * Passphrases: passphrase:[OPTION,]...[env=NAME|file=PATH].  Asked for when the library first needs
+ * it, kept in locked memory until the source is closed (each new wrapping is unwrapped once, and
+ * nobody wants to type it a third time), and wiped then.
  */
-#include "command.h"
+#include "cmk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LABEL_BYTES = 256 };
@@ -21,12 +21,13 @@ struct parts {
     char label[LABEL_BYTES]; /* "": none */
     uint32_t memory_kib, passes;
     const char *variable; /* of the environment */
-    const char *path;     /* neither: the terminal */
+    const char *path;     /* neither: a person is asked */
 };
 
 /* One mapping, locked, and left out of core dumps. */
 struct passphrase {
     const char *variable, *path;
+    cmk_ask *ask;                          /* or NULL */
     size_t bytes;                          /* 0: not asked for yet */
     char text[ENVOL_PASSPHRASE_BYTES_MAX]; /* no NUL behind it */
     char again[ENVOL_PASSPHRASE_BYTES_MAX];
@@ -110,18 +111,17 @@ static const char *parse(const char *rest, struct parts *parts)
     return NULL;
 }
 
-int passphrase_check(const struct options *options, const char *option, const char *uri,
-                     const char *rest)
+enum envol_status passphrase_check(const char *rest, struct envol_error *error)
 {
     struct parts parts;
     const char *wrong = parse(rest, &parts);
 
     if (wrong == NULL)
-        return STATUS_OK;
-    return fail_usage(options,
-                      "--%s %s: \"%s\" is none of label=TEXT, memory=19M to 1024M, passes=2 to 16, "
-                      "and at the end env=NAME or file=PATH",
-                      option, uri, wrong);
+        return ENVOL_OK;
+    return cmk_fail(error, ENVOL_E_ARGUMENT,
+                    "\"%s\" is none of label=TEXT, memory=19M to 1024M, passes=2 to 16, and at the "
+                    "end env=NAME or file=PATH",
+                    wrong);
 }
 
 const char *passphrase_file(const char *rest)
@@ -133,28 +133,16 @@ const char *passphrase_file(const char *rest)
 
 /* --- Where it comes from --- */
 
-__attribute__((format(printf, 3, 4))) static enum envol_status
-complain(struct envol_error *error, enum envol_status status, const char *format, ...)
-{
-    va_list arguments;
-
-    error->status = status;
-    va_start(arguments, format);
-    vsnprintf(error->message, sizeof error->message, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
 static enum envol_status from_environment(struct passphrase *passphrase, struct envol_error *error)
 {
     const char *text = getenv(passphrase->variable);
     size_t bytes = text != NULL ? strlen(text) : 0;
 
     if (bytes == 0)
-        return complain(error, ENVOL_E_CREDENTIALS, "the environment variable %s is not set",
+        return cmk_fail(error, ENVOL_E_CREDENTIALS, "the environment variable %s is not set",
                         passphrase->variable);
     if (bytes > sizeof passphrase->text)
-        return complain(error, ENVOL_E_ARGUMENT, "the passphrase in %s is too long",
+        return cmk_fail(error, ENVOL_E_ARGUMENT, "the passphrase in %s is too long",
                         passphrase->variable);
     memcpy(passphrase->text, text, bytes);
     passphrase->bytes = bytes;
@@ -166,11 +154,11 @@ static enum envol_status check_access(int fd, const char *path, struct envol_err
     struct stat about;
 
     if (fstat(fd, &about) != 0)
-        return complain(error, ENVOL_E_IO, "%s: %s", path, strerror(errno));
+        return cmk_fail(error, ENVOL_E_IO, "%s: %s", path, strerror(errno));
     if (S_ISDIR(about.st_mode) || (about.st_uid != geteuid() && about.st_uid != 0))
-        return complain(error, ENVOL_E_KEY_DENIED, "%s: not a file of your own", path);
+        return cmk_fail(error, ENVOL_E_KEY_DENIED, "%s: not a file of your own", path);
     if ((about.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        return complain(error, ENVOL_E_KEY_DENIED,
+        return cmk_fail(error, ENVOL_E_KEY_DENIED,
                         "%s: mode is 0%o, and must be 0600 or 0400: closed to group and others",
                         path, (unsigned)(about.st_mode & 07777));
     return ENVOL_OK;
@@ -183,11 +171,11 @@ static ssize_t read_all(int fd, char *to, size_t capacity)
 
     while (done < capacity) {
         ssize_t got = read(fd, to + done, capacity - done);
-        if (got < 0 && (errno != EINTR || is_cancelled()))
+        if (got < 0)
             return -1;
         if (got == 0)
             break;
-        done += got > 0 ? (size_t)got : 0;
+        done += (size_t)got;
     }
     return (ssize_t)done;
 }
@@ -200,10 +188,10 @@ static enum envol_status take_line(struct passphrase *passphrase, size_t got, bo
     size_t bytes = end != NULL ? (size_t)(end - passphrase->text) : got;
 
     if (end != NULL ? bytes + 1 < got || goes_on : goes_on)
-        return complain(error, ENVOL_E_ARGUMENT, "%s: more than one line, or a longer one than %u",
+        return cmk_fail(error, ENVOL_E_ARGUMENT, "%s: more than one line, or a longer one than %u",
                         passphrase->path, ENVOL_PASSPHRASE_BYTES_MAX - 1);
     if (bytes == 0)
-        return complain(error, ENVOL_E_CREDENTIALS, "%s: the passphrase is empty",
+        return cmk_fail(error, ENVOL_E_CREDENTIALS, "%s: the passphrase is empty",
                         passphrase->path);
     passphrase->bytes = bytes;
     return ENVOL_OK;
@@ -216,14 +204,14 @@ static enum envol_status from_file(struct passphrase *passphrase, struct envol_e
     ssize_t got = 0, more = 0;
 
     if (fd < 0)
-        return complain(error, errno == ENOENT ? ENVOL_E_CREDENTIALS : ENVOL_E_KEY_DENIED, "%s: %s",
+        return cmk_fail(error, errno == ENOENT ? ENVOL_E_CREDENTIALS : ENVOL_E_KEY_DENIED, "%s: %s",
                         passphrase->path, strerror(errno));
     status = check_access(fd, passphrase->path, error);
     if (status == ENVOL_OK) {
         got = read_all(fd, passphrase->text, sizeof passphrase->text);
         more = got < 0 ? got : read_all(fd, passphrase->again, 1);
         if (more < 0)
-            status = complain(error, is_cancelled() ? ENVOL_E_CANCELLED : ENVOL_E_IO, "%s: %s",
+            status = cmk_fail(error, errno == EINTR ? ENVOL_E_CANCELLED : ENVOL_E_IO, "%s: %s",
                               passphrase->path, strerror(errno));
     }
     if (status == ENVOL_OK)
@@ -232,32 +220,28 @@ static enum envol_status from_file(struct passphrase *passphrase, struct envol_e
     return status;
 }
 
-static enum envol_status from_terminal(struct passphrase *passphrase, const char *label,
-                                       enum envol_passphrase_use use, struct envol_error *error)
+static enum envol_status from_person(struct passphrase *passphrase, const char *label,
+                                     enum envol_passphrase_use use, struct envol_error *error)
 {
-    int tty = terminal_open();
     size_t again = 0;
-    enum envol_status status;
+    enum envol_status status =
+        passphrase->ask == NULL
+            ? ENVOL_E_UNSUPPORTED
+            : passphrase->ask(use == ENVOL_PASSPHRASE_NEW ? "New passphrase" : "Passphrase", label,
+                              passphrase->text, sizeof passphrase->text, &passphrase->bytes);
 
-    if (tty < 0)
-        return complain(error, ENVOL_E_CREDENTIALS,
-                        "no terminal to ask for the passphrase on; give passphrase:env=NAME or "
-                        "passphrase:file=PATH");
-    status = terminal_ask(tty, use == ENVOL_PASSPHRASE_NEW ? "New passphrase" : "Passphrase", label,
-                          passphrase->text, sizeof passphrase->text, &passphrase->bytes);
     if (status == ENVOL_OK && use == ENVOL_PASSPHRASE_NEW) {
-        status = terminal_ask(tty, "The same again", label, passphrase->again,
-                              sizeof passphrase->again, &again);
+        status = passphrase->ask("The same again", label, passphrase->again,
+                                 sizeof passphrase->again, &again);
         if (status == ENVOL_OK &&
             (again != passphrase->bytes || memcmp(passphrase->text, passphrase->again, again) != 0))
-            status = ENVOL_E_ARGUMENT;
+            return cmk_fail(error, ENVOL_E_ARGUMENT, "the two passphrases differ; run it again");
     }
-    close(tty);
-    if (status == ENVOL_E_ARGUMENT)
-        return complain(error, status, "the two passphrases differ; run it again");
-    if (status != ENVOL_OK)
-        return complain(error, status, "no passphrase was typed");
-    return ENVOL_OK;
+    if (status == ENVOL_E_UNSUPPORTED)
+        return cmk_fail(error, ENVOL_E_CREDENTIALS,
+                        "no terminal to ask for the passphrase on; give passphrase:env=NAME or "
+                        "passphrase:file=PATH");
+    return status == ENVOL_OK ? status : cmk_fail(error, status, "no passphrase was typed");
 }
 
 static enum envol_status answer(void *ctx, const char *label, enum envol_passphrase_use use,
@@ -273,7 +257,7 @@ static enum envol_status answer(void *ctx, const char *label, enum envol_passphr
         else if (passphrase->path != NULL)
             status = from_file(passphrase, error);
         else
-            status = from_terminal(passphrase, label, use, error);
+            status = from_person(passphrase, label, use, error);
         explicit_bzero(passphrase->again, sizeof passphrase->again);
     }
     if (status != ENVOL_OK) {
@@ -282,7 +266,7 @@ static enum envol_status answer(void *ctx, const char *label, enum envol_passphr
         return status;
     }
     if (passphrase->bytes > capacity)
-        return complain(error, ENVOL_E_ARGUMENT, "the passphrase is too long");
+        return cmk_fail(error, ENVOL_E_ARGUMENT, "the passphrase is too long");
     memcpy(out, passphrase->text, passphrase->bytes);
     *bytes = passphrase->bytes;
     return ENVOL_OK;
@@ -290,7 +274,7 @@ static enum envol_status answer(void *ctx, const char *label, enum envol_passphr
 
 /* --- Its life --- */
 
-static struct passphrase *make(const struct parts *parts)
+static struct passphrase *make(const struct parts *parts, cmk_ask *ask)
 {
     struct passphrase *made =
         mmap(NULL, sizeof *made, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -304,6 +288,7 @@ static struct passphrase *make(const struct parts *parts)
     madvise(made, sizeof *made, MADV_DONTDUMP);
     made->variable = parts->variable;
     made->path = parts->path;
+    made->ask = ask;
     return made;
 }
 
@@ -315,20 +300,20 @@ void passphrase_drop(struct passphrase *passphrase)
     munmap(passphrase, sizeof *passphrase);
 }
 
-int passphrase_open(struct cmk_source *source, const struct options *options, const char *rest)
+enum envol_status passphrase_open(struct cmk_source *source, const char *rest,
+                                  struct envol_error *error)
 {
     struct envol_passphrase_options how = {.struct_size = sizeof how, .callback = answer};
     struct parts parts;
-    enum envol_status status;
 
+    (void)error; /* the status says it all */
     parse(rest, &parts);
-    source->passphrase = make(&parts);
+    source->passphrase = make(&parts, source->ask);
     if (source->passphrase == NULL)
-        return fail(options, ENVOL_E_LOCKED_MEMORY, NULL);
+        return ENVOL_E_LOCKED_MEMORY;
     how.ctx = source->passphrase;
     how.label = parts.label[0] != '\0' ? parts.label : NULL;
     how.memory_kib = parts.memory_kib;
     how.passes = parts.passes;
-    status = envol_passphrase_provider_open(&how, &source->provider);
-    return status == ENVOL_OK ? STATUS_OK : fail(options, status, NULL);
+    return envol_passphrase_provider_open(&how, &source->provider);
 }
