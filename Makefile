@@ -8,6 +8,7 @@
 #                                 include/envol-NAME.h, its tests are test_NAME*.c, fuzz_NAME*.c
 #   examples/NAME.c, NAME/*.c     the program build/NAME
 #   examples/common/*.c           what several of them share
+#   examples/nbdkit/*.c           build/nbdkit-envol-plugin.so
 #   tests/test_NAME.c             the suite build/tests/test_NAME
 #   tests/kat*.c bench*.c         build/tests/kat, build/tests/bench
 #   tests/fuzz_NAME.c             a libFuzzer target
@@ -32,6 +33,8 @@ WERROR         ?= 0
 WITH_LIBCRYPTO ?= auto
 WITH_KMS       ?= auto
 WITH_PKCS11    ?= auto
+# The same for the nbdkit plugin.
+WITH_NBDKIT    ?= auto
 # The virtual environment of deps-kms.
 MOTO           ?= build/moto
 # Used by the sanitizer and coverage targets, which call make again with another BUILD.
@@ -107,7 +110,7 @@ FUZZERS      = $(FUZZ_SRC:%.c=$(BUILD)/%)
 KAT         := $(if $(KAT_SRC),$(BUILD)/tests/kat)
 BENCH       := $(if $(BENCH_SRC),$(BUILD)/tests/bench)
 SINGLE      := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
-MULTI       := $(filter-out common,$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
+MULTI       := $(filter-out common nbdkit,$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
                  examples/*/*.c)))))
 # What takes URIs of CMKs, and so the files of examples/common.
 COMMON      := $(sort $(wildcard examples/common/*.c))
@@ -192,8 +195,21 @@ $(BUILD)/providers.mk: FORCE | $(packages_first)
 # The targets that build nothing do without it.
 build_nothing := clean help format format-check lint deps deps-ci deps-kms uninstall
 ifneq ($(filter-out $(build_nothing),$(or $(MAKECMDGOALS),all)),)
--include $(BUILD)/providers.mk
+-include $(BUILD)/providers.mk $(BUILD)/plugins.mk
 endif
+
+# The same for plugins of other programs, which see the headers of those too.
+plugin_packages = nbdkit:$(WITH_NBDKIT)
+$(BUILD)/plugins.mk: FORCE | $(packages_first)
+	@set -e; names=; for pair in $(plugin_packages); do name=$${pair%:*}; \
+		case $${pair#*:} in \
+		0) ;; \
+		1) $(PKG_CONFIG) --print-errors --exists $$name || \
+			{ echo "its plugin needs $$name: make deps" >&2; exit 1; }; names="$$names $$name" ;; \
+		*) ! $(PKG_CONFIG) --exists $$name || names="$$names $$name" ;; \
+		esac; done; \
+		echo "PLUGINS :=$${names:+ $$(printf "\$$(BUILD)/%s-envol-plugin.so " $$names)}" | \
+		{ $(write_if_changed); }
 
 $(BUILD)/packages.cflags: FORCE | $(packages_first)
 	@$(PKG_CONFIG) --print-errors --exists libsodium || \
@@ -238,7 +254,7 @@ compile = mkdir -p $(@D) && $(CC) $(ENVOL_CFLAGS) @$(BUILD)/packages.cflags $(CP
 link = $(CC) $(ENVOL_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@
 libs = @$(BUILD)/packages.libs $(LDLIBS)
 
-all: $(LIBRARIES) $(PROGRAMS) $(PC) ## the libraries, static and shared, and the command (default)
+all: $(LIBRARIES) $(PROGRAMS) $(PLUGINS) $(PC) ## the libraries, static and shared, and the command (default)
 
 # --- Library -------------------------------------------------------------------------------------
 
@@ -309,6 +325,20 @@ endef
 $(foreach name,$(SINGLE),$(eval $(call program,$(name),examples/$(name).c)))
 $(foreach name,$(MULTI),$(eval $(call program,$(name),$(sort $(wildcard examples/$(name)/*.c)) \
   $(if $(filter $(name),$(TAKES_CMK)),$(COMMON)))))
+
+# --- Plugins -------------------------------------------------------------------------------------
+# They export what the program looks for and nothing else.  Symbols of the program are found when it
+# loads them; the library, which they hold, stays loaded.
+
+$(BUILD)/obj/examples/nbdkit/%.o: examples/nbdkit/%.c $(stamps)
+	$(Q)$(compile) $$($(PKG_CONFIG) --cflags nbdkit) -Iinclude -Iexamples
+
+nbdkit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard examples/nbdkit/*.c)) $(COMMON))
+
+$(BUILD)/nbdkit-envol-plugin.so: $(nbdkit_obj) $(ARCHIVES) $(BUILD)/packages.libs \
+  $(BUILD)/providers.libs
+	$(Q)$(link) -shared -Wl,-z,nodelete -Wl,--exclude-libs,ALL $(nbdkit_obj) $(ARCHIVES) $(libs) \
+		@$(BUILD)/providers.libs
 
 demo: all ## tell the story of an encrypted volume, with real parts
 	@BUILD=$(BUILD) sh examples/demo.sh
