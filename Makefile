@@ -66,7 +66,8 @@ SHARED  := libenvol.so.$(VERSION)
 
 DEPS = gcc g++ libc6-dev make pkg-config libsodium-dev libssl-dev libcurl4-openssl-dev \
        libjansson-dev libp11-kit-dev openssl softhsm2 check mandoc sqlite3 python3 \
-       python3-cryptography-vectors valgrind strace gdb
+       python3-cryptography-vectors valgrind strace gdb nbdkit nbdkit-plugin-dev libnbd-bin \
+       python3-libnbd fio e2fsprogs postgresql
 DEPS_CI = clang clang-format libclang-rt-14-dev gcovr gnuplot-nox shellcheck
 DEPS_ARM = gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
            libssl-dev:arm64 check:arm64
@@ -144,8 +145,8 @@ SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 	@echo 'variables: BUILD CC CFLAGS CPPFLAGS LDFLAGS WERROR WITH_LIBCRYPTO WITH_KMS WITH_PKCS11'
-	@echo '           PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DESTDIR PKG_CONFIG FUZZ_SECONDS'
-	@echo '           BENCH_FLAGS ENVOL_TEST_SEED'
+	@echo '           WITH_NBDKIT PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DESTDIR PKG_CONFIG'
+	@echo '           FUZZ_SECONDS BENCH_FLAGS ENVOL_TEST_SEED'
 
 deps: ## install the Debian packages that build, demo and check need
 	@.ci/packages $(DEPS)

@@ -110,19 +110,6 @@ static bool is_dark(struct device *device)
            info.state == ENVOL_LEASE_INACCESSIBLE;
 }
 
-int device_unlock(struct device *device)
-{
-    struct envol_error error = ENVOL_ERROR_INIT;
-    enum envol_status status = ENVOL_OK;
-
-    pthread_mutex_lock(&device->unlocking); /* one client asks, the others wait for its answer */
-    if (is_dark(device))
-        status = envol_volume_unlock(device->volume, device->cmks, device->config->cmk_count, NULL,
-                                     &error);
-    pthread_mutex_unlock(&device->unlocking);
-    return status == ENVOL_OK ? 0 : device_fail(device, "unlock", status, &error);
-}
-
 /* --- Opening --- */
 
 /* Where snapshots are kept: the directory that was named, or the command's default if there is one
@@ -241,36 +228,58 @@ int device_inspect(const struct device_config *config)
     return status == ENVOL_OK ? 0 : device_fail(&device, config->volume, status, &error);
 }
 
-int device_open(struct device *device, const struct device_config *config)
+static void release(struct device *device)
+{
+    envol_store_close(device->store);
+    envol_space_close(device->space);
+    for (size_t i = 0; i < ENVOL_SLOTS_MAX; i++)
+        cmk_close(&device->sources[i]);
+    device->lease = NULL;
+    device->volume = NULL;
+    device->store = NULL;
+    device->space = NULL;
+}
+
+static enum envol_status open_all(struct device *device, struct envol_error *error)
+{
+    enum envol_status status = open_cmks(device, error);
+
+    if (status == ENVOL_OK)
+        status = envol_file_store_open(device->config->volume, 0, &device->store, error);
+    if (status == ENVOL_OK)
+        status = open_space(device, error);
+    if (status == ENVOL_OK)
+        status = open_volume(device, error);
+    if (status == ENVOL_OK)
+        status = size_up(device, error);
+    if (status == ENVOL_OK)
+        status = start_lease(device, error);
+    if (status != ENVOL_OK) {
+        (void)envol_volume_close(device->volume); /* nothing was written */
+        release(device);
+    }
+    return status;
+}
+
+int device_ready(struct device *device)
 {
     struct envol_error error = ENVOL_ERROR_INIT;
-    enum envol_status status;
+    enum envol_status status = ENVOL_OK;
 
-    device->config = config;
-    status = open_cmks(device, &error);
-    if (status == ENVOL_OK)
-        status = envol_file_store_open(config->volume, 0, &device->store, &error);
-    if (status == ENVOL_OK)
-        status = open_space(device, &error);
-    if (status == ENVOL_OK)
-        status = open_volume(device, &error);
-    if (status == ENVOL_OK)
-        status = size_up(device, &error);
-    if (status == ENVOL_OK)
-        status = start_lease(device, &error);
-    return status == ENVOL_OK ? 0 : device_fail(device, config->volume, status, &error);
+    pthread_mutex_lock(&device->opening); /* one client asks, the others wait for its answer */
+    if (device->volume == NULL)
+        status = open_all(device, &error);
+    else if (is_dark(device))
+        status = envol_volume_unlock(device->volume, device->cmks, device->config->cmk_count, NULL,
+                                     &error);
+    pthread_mutex_unlock(&device->opening);
+    return status == ENVOL_OK ? 0 : device_fail(device, device->config->volume, status, &error);
 }
 
 int device_close(struct device *device)
 {
     enum envol_status status = envol_volume_close(device->volume); /* its lease too */
 
-    if (status != ENVOL_OK)
-        device_fail(device, "close", status, NULL);
-    envol_store_close(device->store);
-    envol_space_close(device->space);
-    for (size_t i = 0; i < ENVOL_SLOTS_MAX; i++)
-        cmk_close(&device->sources[i]);
-    device->volume = NULL;
-    return status == ENVOL_OK ? 0 : -1;
+    release(device);
+    return status == ENVOL_OK ? 0 : device_fail(device, "close", status, NULL);
 }

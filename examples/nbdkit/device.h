@@ -69,24 +69,23 @@ struct device {
     struct envol_lease *lease;
     struct envol_volume_info about; /* as it was opened */
     struct ranges ranges;
-    pthread_mutex_t unlocking;
+    pthread_mutex_t opening;
     atomic_bool told_dark; /* that the keys are gone, once and not for every request */
 };
 
 #define DEVICE_INIT                                                                                \
     {                                                                                              \
-        .ranges = RANGES_INIT, .unlocking = PTHREAD_MUTEX_INITIALIZER                              \
+        .ranges = RANGES_INIT, .opening = PTHREAD_MUTEX_INITIALIZER                                \
     }
 
 /* Makes the volume, and closes it again; no file is left of it on failure. */
 int device_create(const struct device_config *config);
 /* Whether there is a volume, without any key. */
 int device_inspect(const struct device_config *config);
-/* Opens it with one call of a key service, and starts the lease.  Close it whatever is returned. */
-int device_open(struct device *device, const struct device_config *config);
+/* Opens the volume with one call of a key service and starts the lease, if it is not open; brings
+ * the keys back, with one call too, if the lease took them.  Else it does nothing.  Any thread. */
+int device_ready(struct device *device);
 int device_close(struct device *device);
-/* Brings the keys back if the lease took them; a call of a key service only then. */
-int device_unlock(struct device *device);
 
 /* Bytes of a volume of the device: its own, or a snapshot's image.  All within its pages. */
 int bytes_read(struct device *device, struct envol_volume *volume, void *buffer, uint32_t count,

@@ -47,9 +47,13 @@ static int envol_get_ready(void)
     return config.create ? device_create(&config) : device_inspect(&config);
 }
 
+/* A key that is refused now is asked for again when a client comes: nobody reads the exit status of
+ * a daemon, and a client would wait for an answer of a process that is gone. */
 static int envol_after_fork(void)
 {
-    return device_open(&device, &config);
+    device.config = &config;
+    (void)device_ready(&device);
+    return 0;
 }
 
 static void envol_cleanup(void)
@@ -118,7 +122,7 @@ static void *envol_open(int readonly)
         nbdkit_error("%s: there is no such export", name);
         return NULL;
     }
-    if (device_unlock(&device) != 0)
+    if (device_ready(&device) != 0)
         return NULL;
     client = calloc(1, sizeof *client);
     if (client == NULL) {
