@@ -133,7 +133,7 @@ ARCHIVES     = $(PROVIDERS:%=$(BUILD)/libenvol-%.a) $(BUILD)/libenvol.a
 PC           = $(NAMES:%=$(BUILD)/%.pc)
 SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
-.PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms check kat install uninstall clean help \
+.PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms rds bench-nbdkit check kat install uninstall clean help \
         format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
         coverage asan ubsan tsan arm valgrind abi-check chosen suites tests FORCE
 .DELETE_ON_ERROR:
@@ -347,6 +347,9 @@ demo: all ## tell the story of an encrypted volume, with real parts
 demo-kms: all deps-kms ## tell its last part with a key in moto's AWS KMS
 	@BUILD=$(BUILD) MOTO=$(MOTO) sh examples/demo_kms.sh
 
+rds: all ## RDS in a box: PostgreSQL on an encrypted device (needs root, FUSE and loop devices)
+	@BUILD=$(BUILD) bash examples/rds/rds.sh
+
 # --- Tests ---------------------------------------------------------------------------------------
 
 $(BUILD)/obj/tests/%.o: tests/%.c $(stamps) $(BUILD)/check.flags $(BUILD)/providers.cflags
@@ -453,6 +456,9 @@ bench: $(BENCH) ## measure, print a table and what became of the budgets; BENCH_
 
 bench-openssl: $(BENCH) ## compare its libcrypto rows with openssl speed
 	@BUILD=$(BUILD) bash tests/bench_openssl.sh
+
+bench-nbdkit: all ## compare the nbdkit plugin with nbdkit's luks filter (needs qemu-img)
+	@BUILD=$(BUILD) bash tests/bench_nbdkit.sh
 
 # Of the last run of bench, or of one that it makes.
 bench-plot: ## draw build/bench.png of that run: kernels by page size (needs gnuplot)

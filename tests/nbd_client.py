@@ -255,6 +255,7 @@ def snapshot(uri):
     client.pwrite(b"before", 1000)
     image = connect(uri, "snapshot")
     expect("read-only", image.is_read_only(), True)
+    expect("one connection", image.can_multi_conn(), False)
     expect("its size", image.get_size(), client.get_size())
     client.pwrite(b"after!", 1000)
     client.zero(64 * PAGE, 64 * PAGE)

@@ -174,6 +174,12 @@ static int envol_can_write(void *handle)
     return !has_snapshot(handle);
 }
 
+/* Each connection to the snapshot has one of its own. */
+static int envol_can_multi_conn(void *handle)
+{
+    return !has_snapshot(handle);
+}
+
 static int envol_can_fua(void *handle)
 {
     (void)handle;
@@ -264,7 +270,7 @@ static struct nbdkit_plugin plugin = {
     .can_zero = yes,
     .can_fast_zero = yes,
     .can_fua = envol_can_fua,
-    .can_multi_conn = yes,
+    .can_multi_conn = envol_can_multi_conn,
     .pread = envol_pread,
     .pwrite = envol_pwrite,
     .zero = envol_zero,
