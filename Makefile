@@ -23,6 +23,7 @@ BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/libenvol
 PKG_CONFIG ?= pkg-config
 INSTALL    ?= install
 CFLAGS     ?= -O2 -g
@@ -35,6 +36,9 @@ WITH_KMS       ?= auto
 WITH_PKCS11    ?= auto
 # The same for the nbdkit plugin.
 WITH_NBDKIT    ?= auto
+# What the programs are linked with: static, so that they run from the build directory, or shared, as
+# a distribution wants the command that it installs.
+LINK           ?= static
 # The virtual environment of deps-kms.
 MOTO           ?= build/moto
 # Used by the sanitizer and coverage targets, which call make again with another BUILD.
@@ -68,7 +72,7 @@ DEPS = gcc g++ libc6-dev make pkg-config libsodium-dev libssl-dev libcurl4-opens
        libjansson-dev libp11-kit-dev openssl softhsm2 check mandoc sqlite3 python3 \
        python3-cryptography-vectors valgrind strace gdb nbdkit nbdkit-plugin-dev libnbd-bin \
        python3-libnbd fio e2fsprogs postgresql
-DEPS_CI = clang clang-format libclang-rt-14-dev gcovr gnuplot-nox shellcheck
+DEPS_CI = clang clang-format cmake libclang-rt-14-dev gcovr gnuplot-nox shellcheck
 DEPS_ARM = gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
            libssl-dev:arm64 check:arm64
 
@@ -130,7 +134,10 @@ files_of     = $(1).a $(1).so.$(VERSION) $(1).so.$(MAJOR) $(1).so
 NAMES        = libenvol $(PROVIDERS:%=libenvol-%)
 LIBRARIES    = $(addprefix $(BUILD)/,$(foreach name,$(NAMES),$(call files_of,$(name))))
 ARCHIVES     = $(PROVIDERS:%=$(BUILD)/libenvol-%.a) $(BUILD)/libenvol.a
-PC           = $(NAMES:%=$(BUILD)/%.pc)
+PC           = lib/libenvol.pc.in $(foreach p,$(PROVIDERS),lib/$(p)/libenvol-$(p).pc.in)
+CMAKE       := $(wildcard lib/*.cmake.in)
+# Sources of the programs, which are installed to be read.
+EXAMPLES    := $(sort $(wildcard examples/*.* examples/*/*.*))
 SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
 .PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms rds bench-nbdkit check kat install uninstall clean help \
@@ -145,7 +152,8 @@ SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 	@echo 'variables: BUILD CC CFLAGS CPPFLAGS LDFLAGS WERROR WITH_LIBCRYPTO WITH_KMS WITH_PKCS11'
-	@echo '           WITH_NBDKIT PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DESTDIR PKG_CONFIG'
+	@echo '           WITH_NBDKIT LINK PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DOCDIR'
+	@echo '           DESTDIR PKG_CONFIG'
 	@echo '           FUZZ_SECONDS BENCH_FLAGS ENVOL_TEST_SEED'
 
 deps: ## install the Debian packages that build, demo and check need
@@ -243,7 +251,7 @@ $(BUILD)/check.flags: FORCE | $(packages_first)
 
 $(BUILD)/flags: FORCE
 	@{ printf '%s\n' $(call quote,$(CC) $(ENVOL_CFLAGS) $(CPPFLAGS) $(CFLAGS)) \
-		$(call quote,$(AR) $(ENVOL_LDFLAGS) $(SHARED_LDFLAGS) $(LDFLAGS) $(LDLIBS)); } | \
+		$(call quote,$(AR) $(ENVOL_LDFLAGS) $(SHARED_LDFLAGS) $(LDFLAGS) $(LDLIBS) $(LINK)); } | \
 		{ $(write_if_changed); }
 quote = '$(subst ','\'',$(1))'
 
@@ -255,7 +263,7 @@ compile = mkdir -p $(@D) && $(CC) $(ENVOL_CFLAGS) @$(BUILD)/packages.cflags $(CP
 link = $(CC) $(ENVOL_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@
 libs = @$(BUILD)/packages.libs $(LDLIBS)
 
-all: $(LIBRARIES) $(PROGRAMS) $(PLUGINS) $(PC) ## the libraries, static and shared, and the command (default)
+all: $(LIBRARIES) $(PROGRAMS) $(PLUGINS) ## the libraries, static and shared, and the command (default)
 
 # --- Library -------------------------------------------------------------------------------------
 
@@ -274,14 +282,6 @@ $(BUILD)/$(SHARED): $(LIB_OBJ) $(BUILD)/objects $(BUILD)/packages.libs $(wildcar
 
 $(BUILD)/$(SONAME) $(BUILD)/libenvol.so: $(BUILD)/$(SHARED)
 	@ln -sf $(SHARED) $@
-
-fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
-          -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
-          -e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
-          -e "s|@REQUIRES_PRIVATE@|libsodium$${crypto:+, $$crypto}|" $< | { $(write_if_changed); }
-
-$(BUILD)/libenvol.pc: lib/libenvol.pc.in $(BUILD)/packages.cflags FORCE
-	@set -e; $(with_libcrypto); $(fill_in)
 
 # --- Provider libraries: of libenvol they see the public headers alone ----------------------------
 
@@ -306,22 +306,23 @@ $(BUILD)/libenvol-$(1).so.$(VERSION): $$($(1)_obj) $(BUILD)/$(1).objects $(BUILD
 
 $(BUILD)/libenvol-$(1).so.$(MAJOR) $(BUILD)/libenvol-$(1).so: $(BUILD)/libenvol-$(1).so.$(VERSION)
 	@ln -sf libenvol-$(1).so.$(VERSION) $$@
-
-$(BUILD)/libenvol-$(1).pc: lib/$(1)/libenvol-$(1).pc.in FORCE
-	@set -e; $$(fill_in)
 endef
 $(foreach name,$(PROVIDERS),$(eval $(call provider,$(name))))
 
 # --- Programs: the public headers are all they can see -------------------------------------------
-# Linked with the static library, so that they run from the build directory and after `install`.
+
+shared_programs := $(filter shared,$(LINK))
+our_libraries    = $(if $(shared_programs),-L$(BUILD) -Wl$(comma)--as-needed \
+                     $(PROVIDERS:%=-lenvol-%) -lenvol,$(ARCHIVES))
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(stamps) $(BUILD)/providers.cflags
 	$(Q)$(compile) @$(BUILD)/providers.cflags -Iinclude -Iexamples
 
 define program
-$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(ARCHIVES) $(BUILD)/packages.libs \
-  $(BUILD)/providers.libs
-	$$(Q)$$(link) $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(ARCHIVES) $$(libs) @$(BUILD)/providers.libs
+$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(if $(shared_programs),$(LIBRARIES),\
+  $(ARCHIVES)) $(BUILD)/packages.libs $(BUILD)/providers.libs
+	$$(Q)$$(link) $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(our_libraries) $$(libs) \
+		@$(BUILD)/providers.libs
 endef
 $(foreach name,$(SINGLE),$(eval $(call program,$(name),examples/$(name).c)))
 $(foreach name,$(MULTI),$(eval $(call program,$(name),$(sort $(wildcard examples/$(name)/*.c)) \
@@ -493,15 +494,30 @@ clean: ## remove build/
 # Each manual page is found under every name in its NAME section.
 man_names = sed -n '/^.Sh NAME/,/^.Nd/s/^.Nm \([^ ]*\).*/\1/p'
 
+# What says where the tree is follows PREFIX and LIBDIR, so install alone writes it.  CMake's files
+# look from their own place, and are right wherever the tree is moved to.
+config_dir = $(LIBDIR)/cmake/envol
+fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@|$(MAJOR)|' \
+          -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+          -e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
+          -e "s|@REQUIRES_PRIVATE@|libsodium$${crypto:+, $$crypto}|" \
+          -e "s|@CRYPTO@|$${crypto:+crypto}|" \
+          -e "s|@INCLUDE@|$$(realpath -ms --relative-to='$(config_dir)' '$(INCLUDEDIR)')|" \
+          -e "s|@POINTER_BYTES@|$$(echo __SIZEOF_POINTER__ | $(CC) $(CFLAGS) -E -P -)|"
+install_filled = set -e; $(with_libcrypto); for file in $(1); do $(fill_in) $$file | \
+                 $(INSTALL) -m 644 /dev/stdin '$(DESTDIR)$(2)'/$$(basename $$file .in); done
+
 install: all ## install below DESTDIR and PREFIX
-	$(INSTALL) -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCLUDEDIR)/envol'
+	$(INSTALL) -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(config_dir)' \
+		'$(DESTDIR)$(INCLUDEDIR)/envol'
 	$(INSTALL) -m 644 $(ARCHIVES) '$(DESTDIR)$(LIBDIR)'
 	$(INSTALL) -m 755 $(NAMES:%=$(BUILD)/%.so.$(VERSION)) '$(DESTDIR)$(LIBDIR)'
 	@set -e; for name in $(NAMES); do \
 		ln -sf $$name.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'/$$name.so.$(MAJOR); \
 		ln -sf $$name.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'/$$name.so; \
 	done
-	$(INSTALL) -m 644 $(PC) '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	@$(call install_filled,$(PC),$(LIBDIR)/pkgconfig)
+	@$(call install_filled,$(CMAKE),$(config_dir))
 	$(INSTALL) -m 644 $(filter-out $(ABSENT:%=include/envol-%.h),$(wildcard include/*.h)) \
 		'$(DESTDIR)$(INCLUDEDIR)'
 	$(INSTALL) -m 644 $(wildcard include/envol/*.h) '$(DESTDIR)$(INCLUDEDIR)/envol'
@@ -514,17 +530,30 @@ install: all ## install below DESTDIR and PREFIX
 			test $$name.$$section = $$file || ln -sf $$file "$$dir/$$name.$$section"; \
 		done; \
 	done
+	$(INSTALL) -d $(DOC_DIRS)
+	$(INSTALL) -m 644 README.md COPYING '$(DESTDIR)$(DOCDIR)'
+	@set -e; for file in $(EXAMPLES); do \
+		$(INSTALL) -m 644 $$file '$(DESTDIR)$(DOCDIR)'/$$file; \
+	done
 
+DOC_DIRS = '$(DESTDIR)$(DOCDIR)' \
+           $(patsubst %/,'$(DESTDIR)$(DOCDIR)/%',$(sort examples/ $(dir $(EXAMPLES))))
+
+# Files by their names, and then the directories that are ours, where nothing else lies in them.
 uninstall: ## remove what install put there
-	rm -f $(foreach name,libenvol $(ALL_PROVIDERS:%=libenvol-%),$(patsubst \
+	@rm -f $(foreach name,libenvol $(ALL_PROVIDERS:%=libenvol-%),$(patsubst \
 		%,'$(DESTDIR)$(LIBDIR)/%',$(call files_of,$(name)) pkgconfig/$(name).pc)) \
+		$(patsubst lib/%.in,'$(DESTDIR)$(config_dir)/%',$(CMAKE)) \
 		'$(DESTDIR)$(BINDIR)/envol' \
-		$(patsubst include/%,'$(DESTDIR)$(INCLUDEDIR)/%',$(HEADERS))
-	@test ! -d '$(DESTDIR)$(INCLUDEDIR)/envol' || \
-		rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(INCLUDEDIR)/envol'
+		$(patsubst include/%,'$(DESTDIR)$(INCLUDEDIR)/%',$(HEADERS)) \
+		$(patsubst %,'$(DESTDIR)$(DOCDIR)/%',README.md COPYING $(EXAMPLES))
 	@for page in $(MANUALS); do \
 		section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; rm -f "$$dir/$${page##*/}"; \
 		for name in $$($(man_names) $$page); do rm -f "$$dir/$$name.$$section"; done; \
+	done
+	@for dir in '$(DESTDIR)$(INCLUDEDIR)/envol' '$(DESTDIR)$(config_dir)' $(DOC_DIRS); do echo "$$dir"; done | \
+		sort -r | while read -r dir; do \
+		test ! -d "$$dir" || rmdir --ignore-fail-on-non-empty "$$dir"; \
 	done
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Installs into a scratch DESTDIR, builds C99 and C++ programs against it with pkg-config, both ways
-# of linking, loads the library with dlopen, and looks for what uninstall leaves behind.
+# Installs into a scratch DESTDIR as a packager does, builds C99 and C++ programs against it with
+# pkg-config, both ways of linking, loads the library with dlopen, and looks for what uninstall leaves
+# behind, or takes along.
 set -uo pipefail
 BUILD=${BUILD:-build} CC=${CC:-cc} CXX=${CXX:-c++} MAKE=${MAKE:-make}
 PKG_CONFIG=${PKG_CONFIG:-pkg-config}
@@ -31,6 +32,14 @@ unset MAKEFLAGS MAKELEVEL MFLAGS
 make_here() {
     $MAKE BUILD="$BUILD" DESTDIR="$root" PREFIX="$prefix" LIBDIR="$libdir" CC="$CC" "$@"
 }
+
+# A neighbour in each directory of ours is not ours to remove.
+neighbours=("$prefix/include/envol/mine.h" "$libdir/cmake/envol/mine.cmake" "$libdir/libenvolution.a"
+    "$prefix/share/doc/libenvol/mine" "$prefix/share/doc/libenvol/examples/envol/mine.c"
+    "$prefix/share/man/man3/mine.3" "$prefix/bin/mine")
+for file in "${neighbours[@]}"; do
+    install -D -m 644 /dev/null "$root$file"
+done
 
 expect 'make install' make_here install
 expect 'make install, again' make_here install
@@ -172,14 +181,34 @@ for page in man/*.[1-8]; do
     [ -f "$page" ] || continue
     expect "$page is installed" cmp "$page" "$root$prefix/share/man/man${page##*.}/${page##*/}"
 done
+doc=$root$prefix/share/doc/libenvol
+for file in README.md COPYING examples/quickstart.c examples/tables/engine.h; do
+    expect "$file is installed" cmp "$file" "$doc/$file"
+done
+expect 'all examples are installed' test "$(find examples -name '*.[ch]' | wc -l)" -eq \
+    "$(find "$doc/examples" -name '*.[ch]' -not -name mine.c | wc -l)"
+expect 'quickstart, as its first lines say' "$CC" -o "$work/quickstart" \
+    "$doc/examples/quickstart.c" "${cflags[@]}" "${libs[@]}"
+expect 'quickstart runs' env LD_LIBRARY_PATH="$root$libdir" "$work/quickstart" "$work/cmk.key" \
+    "$work/users.vol"
+expect 'only the command and shared libraries may be executed' test -z "$(find "$root" -type f \
+    -perm /111 -not -name '*.so.*' -not -path "$root$prefix/bin/envol")"
 expect 'nothing lies outside the prefix' test -z \
     "$(find "$root" -mindepth 1 -not -type d -not -path "$root$prefix/*")"
 expect 'no link dangles' test -z "$(find -L "$root" -type l)"
 expect 'no path of this build is installed' test -z "$(grep -rlF "$work" "$root" || :)"
 
 expect 'make uninstall' make_here uninstall
+expect 'uninstall removes what install put there, and no more' diff \
+    <(cd "$root" && find . -not -type d | sed 's/^\.//' | sort) \
+    <(printf '%s\n' "${neighbours[@]}" | sort)
+expect 'make install, once more' make_here install
+for file in "${neighbours[@]}"; do
+    rm "$root$file"
+done
+expect 'make uninstall, alone' make_here uninstall
 expect 'uninstall leaves no file' test -z "$(find "$root" -not -type d)"
-expect 'uninstall leaves no directory of ours' test ! -e "$root$prefix/include/envol"
+expect 'uninstall leaves no directory of ours' test -z "$(find "$root" -name '*envol*')"
 expect 'uninstall of nothing' make_here uninstall
 
 echo "test_install: $passed passed, $failed failed"
