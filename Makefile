@@ -142,7 +142,7 @@ SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
 .PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms rds bench-nbdkit check kat install uninstall clean help \
         format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
-        coverage asan ubsan tsan arm valgrind abi-check chosen suites tests FORCE
+        coverage asan ubsan tsan arm valgrind abi-check abi-record chosen suites tests FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
@@ -469,9 +469,13 @@ bench-plot: ## draw build/bench.png of that run: kernels by page size (needs gnu
 	@gnuplot -e "tsv='$(BUILD)/bench.tsv'; png='$(BUILD)/bench.png'" tests/bench.gnuplot
 	@echo $(BUILD)/bench.png
 
-abi-check: all ## compare the exported symbols with the map and with the last release
-	@BUILD=$(BUILD) PROVIDERS='$(PROVIDERS)' sh tests/check_symbols.sh
-	@BUILD=$(BUILD) PROVIDERS='$(PROVIDERS)' sh tests/check_abi.sh
+abi_gate = BUILD=$(BUILD) CC='$(CC)' PROVIDERS='$(PROVIDERS)' PYTHONDONTWRITEBYTECODE=1
+abi-check: all ## compare symbols, structs, types and constants with the map and with tests/abi
+	@$(abi_gate) sh tests/check_symbols.sh
+	@$(abi_gate) python3 tests/check_abi.py
+
+abi-record: all ## take what was added to the ABI into tests/abi; ABI_BREAK=1: what changed, too
+	@$(abi_gate) python3 tests/check_abi.py record
 
 man-check: all ## lint the manuals, compile their examples, compare their prototypes
 	@BUILD=$(BUILD) CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' PROVIDERS='$(PROVIDERS)' \
