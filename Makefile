@@ -72,7 +72,8 @@ DEPS = gcc g++ libc6-dev make pkg-config libsodium-dev libssl-dev libcurl4-opens
        libjansson-dev libp11-kit-dev openssl softhsm2 check mandoc sqlite3 python3 \
        python3-cryptography-vectors valgrind strace gdb nbdkit nbdkit-plugin-dev libnbd-bin \
        python3-libnbd fio e2fsprogs postgresql
-DEPS_CI = clang clang-format cmake libclang-rt-14-dev gcovr gnuplot-nox shellcheck
+DEPS_CI = clang clang-format cmake debhelper libclang-rt-14-dev gcovr gnuplot-nox lintian man-db \
+          shellcheck
 DEPS_ARM = gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
            libssl-dev:arm64 check:arm64
 
@@ -128,7 +129,8 @@ HEADERS     := $(sort $(wildcard include/*.h include/*/*.h))
 MANUALS     := $(sort $(wildcard man/*.[1-8]))
 FORMATTED    = $(sort $(wildcard include/*.h include/*/*.h lib/*/*.[ch] lib/*.[ch] \
                  examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch]))
-SCRIPTS      = $(sort $(wildcard tests/*.sh examples/*.sh examples/*/*.sh) .ci/run .ci/packages)
+SCRIPTS      = $(sort $(wildcard tests/*.sh examples/*.sh examples/*/*.sh) .ci/run .ci/packages \
+                 .ci/deb .debian/tests/quickstart)
 # The four files of a library of this name, and what a build holds of them.
 files_of     = $(1).a $(1).so.$(VERSION) $(1).so.$(MAJOR) $(1).so
 NAMES        = libenvol $(PROVIDERS:%=libenvol-%)
@@ -142,7 +144,8 @@ SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
 .PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms rds bench-nbdkit check kat install uninstall clean help \
         format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
-        coverage asan ubsan tsan arm valgrind abi-check abi-record chosen suites tests FORCE
+        coverage asan ubsan tsan arm valgrind abi-check abi-record product short deb deb-check \
+        chosen suites tests FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
@@ -263,7 +266,9 @@ compile = mkdir -p $(@D) && $(CC) $(ENVOL_CFLAGS) @$(BUILD)/packages.cflags $(CP
 link = $(CC) $(ENVOL_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@
 libs = @$(BUILD)/packages.libs $(LDLIBS)
 
-all: $(LIBRARIES) $(PROGRAMS) $(PLUGINS) ## the libraries, static and shared, and the command (default)
+all: product $(PROGRAMS) $(PLUGINS) ## the libraries, static and shared, and all programs (default)
+
+product: $(LIBRARIES) $(filter $(BUILD)/envol,$(PROGRAMS)) ## those and the command alone
 
 # --- Library -------------------------------------------------------------------------------------
 
@@ -397,6 +402,14 @@ chosen: $(or $(only),tests)
 suites: chosen ## run the suites and vectors alone
 	@ONLY='$(ONLY)' $(run) suites
 
+# Some of each floor, of seconds together: what a package's build runs.
+SHORT = base cpu kdf aes_scan page page_xts blob golden header header_golden store file_store \
+        key_file volume volume_open slots rotate_pages log snapshot_uses backup_faults \
+        $(if $(filter kms,$(PROVIDERS)),kms_response kms_sigv4) \
+        $(if $(filter pkcs11,$(PROVIDERS)),pkcs11_uri)
+short: ## run some quick suites, building those alone
+	+@$(MAKE) --no-print-directory ONLY='$(SHORT)' suites
+
 kat: $(KAT) ## build build/tests/kat and run NIST's vectors through it
 	@$(if $(wildcard tests/nist_vectors.py),python3 tests/nist_vectors.py | $(BUILD)/tests/kat,:)
 
@@ -481,6 +494,14 @@ man-check: all ## lint the manuals, compile their examples, compare their protot
 	@BUILD=$(BUILD) CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' PROVIDERS='$(PROVIDERS)' \
 		sh tests/check_manuals.sh
 
+# --- Packages ------------------------------------------------------------------------------------
+
+deb: ## build the Debian packages in build/deb (needs debhelper)
+	@.ci/deb $(abspath $(BUILD))/deb $(VERSION)
+
+deb-check: deb ## look at them with lintian, and use them unpacked
+	@BUILD=$(BUILD) CC='$(CC)' bash tests/deb.sh
+
 # --- Upkeep --------------------------------------------------------------------------------------
 
 format: ## reformat all C files
@@ -511,7 +532,7 @@ fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJ
 install_filled = set -e; $(with_libcrypto); for file in $(1); do $(fill_in) $$file | \
                  $(INSTALL) -m 644 /dev/stdin '$(DESTDIR)$(2)'/$$(basename $$file .in); done
 
-install: all ## install below DESTDIR and PREFIX
+install: product ## install below DESTDIR and PREFIX
 	$(INSTALL) -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(config_dir)' \
 		'$(DESTDIR)$(INCLUDEDIR)/envol'
 	$(INSTALL) -m 644 $(ARCHIVES) '$(DESTDIR)$(LIBDIR)'
