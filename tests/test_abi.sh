@@ -58,17 +58,17 @@ added() {
 
 afresh
 holds 'what was recorded' gate
-added 'a member at the end' header.h '/^struct envol_slot {/,/^}/s/^}/    uint64_t more;\n}/'
+added 'one more constant' types.h '/^enum envol_suite {/s/$/\n    ENVOL_SUITE_NEW = 77,/'
 holds 'it is recorded' gate record
 holds 'and then accepted' gate
 broken 'a member in the middle' header.h '/^struct envol_slot {/,/^}/s/uint32_t id;/&\n    uint64_t more;/'
 holds 'it is recorded on purpose' meant
 holds 'and then accepted' gate
+broken 'a member at the end' header.h '/^struct envol_slot {/,/^}/s/^}/    uint64_t more;\n}/'
 broken 'a member of another type' lease.h \
     '/^struct envol_lease_options {/,/^}/s/uint32_t \(\w*\);/int32_t \1;/'
 broken 'an element of arrays that grew' types.h \
     '/^struct envol_context_pair {/,/^}/s/^}/    const char *more;\n}/'
-added 'one more constant' types.h '/^enum envol_suite {/s/$/\n    ENVOL_SUITE_NEW = 77,/'
 broken 'a constant of another value' store.h 's/ENVOL_LOCK_HEADER = 2/ENVOL_LOCK_HEADER = 3/'
 broken 'a macro of another value' types.h 's/^\(#define ENVOL_UUID_TEXT_BYTES\) 37/\1 38/'
 broken 'a parameter of another type' page.h '/ENVOL_API/,/;/s/uint64_t page_no/uint32_t page_no/'
