@@ -205,7 +205,7 @@ $(BUILD)/providers.mk: FORCE | $(packages_first)
 		echo "PROVIDERS :=$$names" | { $(write_if_changed); }
 
 # The targets that build nothing do without it.
-build_nothing := clean help format format-check lint deps deps-ci deps-kms uninstall
+build_nothing := clean help format format-check lint deps deps-ci deps-kms uninstall deb deb-check
 ifneq ($(filter-out $(build_nothing),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/providers.mk $(BUILD)/plugins.mk
 endif
