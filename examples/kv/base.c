@@ -59,29 +59,36 @@ static bool add_to_chain(struct table *base, uint64_t page_no)
     return true;
 }
 
-static bool add_items(struct list *index, const uint8_t *page)
+/* What authenticates was written by this store, but perhaps not as a page of this index. */
+static enum envol_status add_items(struct list *index, const uint8_t *page)
 {
-    const uint8_t *item = page_first(page);
-    bool fits = true;
-
-    for (; fits && item != NULL; item = page_next(page, item))
-        fits = list_add(index, item_key(item), load(item_value(item).bytes, 8));
-    return fits;
+    for (const uint8_t *item = page_first(page); item != NULL; item = page_next(page, item)) {
+        if (item_value(item).count != 8)
+            return ENVOL_E_CORRUPT;
+        if (!list_add(index, item_key(item), load(item_value(item).bytes, 8)))
+            return ENVOL_E_NO_MEMORY;
+    }
+    return ENVOL_OK;
 }
 
 enum envol_status base_load(struct kv *kv, struct envol_error *error)
 {
-    uint64_t page_no = kv->root.index_page;
+    uint64_t page_no = kv->root.index_page, left = envol_volume_pages(kv->volume);
     enum envol_status status = ENVOL_OK;
     uint8_t page[STRIDE_BYTES];
 
     for (; status == ENVOL_OK && page_no != 0; page_no = page_link(page)) {
         status = table_read(kv, &kv->base, page_no, NULL, page, error);
-        if (status == ENVOL_OK &&
-            (!add_to_chain(&kv->base, page_no) || !add_items(&kv->base.index, page)))
-            status = kv_fail(error, ENVOL_E_NO_MEMORY, "the index of the base");
+        if (status != ENVOL_OK)
+            return status;
+        status = add_items(&kv->base.index, page);
+        if (status == ENVOL_OK && left-- == 0)
+            status = ENVOL_E_CORRUPT; /* the chain has no end */
+        if (status == ENVOL_OK && !add_to_chain(&kv->base, page_no))
+            status = ENVOL_E_NO_MEMORY;
     }
-    return status == ENVOL_OK ? base_find_free(kv, error) : status;
+    return status == ENVOL_OK ? base_find_free(kv, error)
+                              : kv_fail(error, status, "the index of the base");
 }
 
 void base_clear(struct table *base)

@@ -175,7 +175,7 @@ static enum envol_status run_release(struct program *program, struct envol_error
                : say_why(error, ENVOL_E_ARGUMENT, "that is no UUID");
 }
 
-static int to_stream(void *ctx, const void *bytes, size_t count)
+int to_stream(void *ctx, const void *bytes, size_t count)
 {
     return fwrite(bytes, 1, count, ctx) == count ? 0 : errno;
 }
@@ -214,12 +214,12 @@ static const struct command commands[] = {
     {.name = "scan", .most = 2, .run = run_scan, .is_for_shell = true},
     {.name = "begin", .run = run_begin, .is_for_shell = true},
     {.name = "commit", .run = run_commit, .is_for_shell = true},
-    {.name = "load", .run = run_load},
+    {.name = "load", .run = run_load, .takes_other = true},
     {.name = "check", .run = run_check, .is_for_shell = true},
     {.name = "snapshot", .run = run_snapshot, .is_for_shell = true},
     {.name = "release", .least = 1, .most = 1, .run = run_release, .is_for_shell = true},
-    {.name = "backup", .run = run_backup, .needs_other = true},
-    {.name = "restore", .run = run_restore, .needs_no_store = true, .needs_other = true},
+    {.name = "backup", .run = run_backup, .takes_other = true},
+    {.name = "restore", .run = run_restore, .needs_no_store = true, .takes_other = true},
     {.name = "rotate", .run = run_rotate, .is_for_shell = true},
     {.name = "unlock", .run = run_unlock, .is_for_shell = true},
     {.name = "shell", .run = run_shell},

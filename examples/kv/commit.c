@@ -137,6 +137,8 @@ enum envol_status kv_commit(struct kv *kv, const struct kv_change *changes, size
     enum envol_status status = check(kv, changes, count, error);
 
     if (status == ENVOL_OK)
+        status = check_light(kv, error);
+    if (status == ENVOL_OK)
         status = make_room(kv, error);
     if (status == ENVOL_OK)
         status = fill(&batch, changes, count, error);

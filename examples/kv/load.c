@@ -112,26 +112,45 @@ static void *load_some(void *ctx)
     return NULL;
 }
 
+/* Of what is committed when it begins. */
+static enum envol_status back_up(const struct program *program, struct envol_error *error)
+{
+    FILE *file = fopen(program->backup, "wx");
+    enum envol_status status;
+
+    if (file == NULL)
+        return say_why(error, ENVOL_E_IO, program->backup);
+    status = kv_backup(program->kv, &program->other, to_stream, file, error);
+    if (fclose(file) != 0 && status == ENVOL_OK)
+        status = say_why(error, ENVOL_E_IO, program->backup);
+    return status;
+}
+
 enum envol_status run_load(struct program *program, struct envol_error *error)
 {
     struct loading loading = {.program = program, .lock = PTHREAD_MUTEX_INITIALIZER};
-    pthread_t threads[64];
+    enum envol_status status = ENVOL_OK;
+    pthread_t threads[THREADS_MAX];
     unsigned started = 0;
 
     while (started < program->threads &&
            pthread_create(&threads[started], NULL, load_some, &loading) == 0)
         started++;
+    if (started < program->threads)
+        status = say_why(error, ENVOL_E_NO_MEMORY, "a thread");
+    if (status == ENVOL_OK && program->backup != NULL)
+        status = back_up(program, error);
     for (unsigned i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    if (started == 0)
-        return say_why(error, ENVOL_E_NO_MEMORY, "a thread");
+    if (status != ENVOL_OK || loading.status == ENVOL_OK)
+        return status;
     *error = loading.error;
     return loading.status;
 }
 
 /* --- shell ---*/
 
-/* An answer ends with a line "ok", or with the status. */
+/* An answer ends with a line "ok", or with the status and what it is about. */
 static enum envol_status run_line(struct program *program, char *line, struct envol_error *error)
 {
     char *words[WORDS_MAX + 1], *rest = line;
@@ -157,9 +176,10 @@ enum envol_status run_shell(struct program *program, struct envol_error *error)
     while (getline(&line, &capacity, stdin) > 0) {
         enum envol_status status = run_line(program, line, error);
 
-        if (status != ENVOL_OK)
-            fprintf(stderr, "kv: %s (%s)\n", error->message, envol_status_name(status));
-        puts(status == ENVOL_OK ? "ok" : envol_status_name(status));
+        if (status == ENVOL_OK)
+            puts("ok");
+        else
+            printf("%s %s\n", envol_status_name(status), error->message);
         fflush(stdout);
     }
     free(line);

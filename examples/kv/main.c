@@ -19,7 +19,8 @@ static const char help[] =
     "  scan DIR [FROM [TO]]       lines KEY<tab>VALUE, from FROM on, to below TO\n"
     "  load DIR                   such lines from standard input, --batch N of them [100] a "
     "commit,\n"
-    "                             by --threads N [1]; says each line's number when it is safe\n"
+    "                             by --threads N [1]; says each line's number when it is safe;\n"
+    "                             --backup FILE --to file:KEY makes a backup meanwhile\n"
     "  check DIR                  reads all there is\n"
     "  snapshot DIR               its UUID; --snapshot UUID makes get, scan and check read it\n"
     "  release DIR UUID           gives a snapshot up\n"
@@ -35,15 +36,12 @@ static const char help[] =
     "--check-key MS: how often the key service is asked whether the CMK is still enabled "
     "[300000].\n";
 
-static const struct option options[] = {{"cmk", required_argument, NULL, 'c'},
-                                        {"to", required_argument, NULL, 't'},
-                                        {"from", required_argument, NULL, 'f'},
-                                        {"snapshot", required_argument, NULL, 's'},
-                                        {"threads", required_argument, NULL, 'n'},
-                                        {"batch", required_argument, NULL, 'b'},
-                                        {"check-key", required_argument, NULL, 'k'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
+static const struct option options[] = {
+    {"cmk", required_argument, NULL, 'c'},     {"to", required_argument, NULL, 't'},
+    {"from", required_argument, NULL, 'f'},    {"snapshot", required_argument, NULL, 's'},
+    {"threads", required_argument, NULL, 'n'}, {"batch", required_argument, NULL, 'b'},
+    {"backup", required_argument, NULL, 'o'},  {"check-key", required_argument, NULL, 'k'},
+    {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
 
 static bool parse_number(const char *text, unsigned most, unsigned *number)
 {
@@ -64,11 +62,14 @@ static bool parse_option(struct program *program, int option)
     case 'f':
         program->other_uri = optarg;
         return true;
+    case 'o':
+        program->backup = optarg;
+        return true;
     case 's':
         program->options.snapshot = program->snapshot;
         return parse_uuid(optarg, program->snapshot);
     case 'n':
-        return parse_number(optarg, 64, &program->threads);
+        return parse_number(optarg, THREADS_MAX, &program->threads);
     case 'b':
         return parse_number(optarg, KV_COMMIT_MAX, &program->batch);
     case 'k':
@@ -118,6 +119,17 @@ static enum envol_status run(struct program *program, const struct command *comm
     return status == ENVOL_OK ? closed : status;
 }
 
+/* A backup has a CMK of its own; of the commands that take one, load alone does without. */
+static bool has_its_keys(const struct program *program, const struct command *command)
+{
+    bool is_load = command->run == run_load;
+    bool has_other = program->other_uri != NULL;
+
+    if (program->cmk_uri == NULL || (program->backup != NULL && !is_load))
+        return false;
+    return is_load ? has_other == (program->backup != NULL) : has_other == command->takes_other;
+}
+
 int main(int argc, char **argv)
 {
     struct program program = {.threads = 1, .batch = 100};
@@ -141,8 +153,7 @@ int main(int argc, char **argv)
     program.word_count = argc - optind - 2;
     program.words = argv + optind + 2;
     command = program.path != NULL ? find_command(argv[optind], program.word_count) : NULL;
-    if (command == NULL || program.cmk_uri == NULL ||
-        (command->needs_other != (program.other_uri != NULL))) {
+    if (command == NULL || !has_its_keys(&program, command)) {
         fputs(help, stderr);
         return EXIT_USAGE;
     }

@@ -152,8 +152,9 @@ enum envol_status kv_create(const char *path, const struct envol_cmk *cmk,
     struct kv *kv = NULL;
     enum envol_status status = make_directory(path, error);
 
-    if (status == ENVOL_OK)
-        status = kv_new(&kv, error);
+    if (status != ENVOL_OK)
+        return status;
+    status = kv_new(&kv, error);
     if (status == ENVOL_OK)
         status = open_files(kv, path, ENVOL_FILE_CREATE, error);
     if (status == ENVOL_OK)
@@ -162,7 +163,12 @@ enum envol_status kv_create(const char *path, const struct envol_cmk *cmk,
         status = root_write(kv, &root, error); /* from here on it is a store */
     if (status == ENVOL_OK)
         return kv_close(kv, error);
+    if (kv != NULL && kv->store != NULL)
+        (void)unlinkat(kv->dir, "volume", 0);
+    if (kv != NULL && kv->space != NULL)
+        (void)unlinkat(kv->dir, "volume.d", AT_REMOVEDIR);
     close_failed(kv);
+    (void)rmdir(path); /* no more than was made here: it is not empty otherwise */
     return status;
 }
 
@@ -188,13 +194,28 @@ static enum envol_status open_volume(struct kv *kv, const struct envol_cmk *cmk,
     return status;
 }
 
+/* Without keys the pages are dark by themselves; what this store has in memory it keeps back. */
+static void key_changed(void *ctx, const struct envol_lease_change *change)
+{
+    struct kv *kv = ctx;
+
+    kv->is_dark = change->to == ENVOL_LEASE_INACCESSIBLE;
+}
+
+enum envol_status check_light(struct kv *kv, struct envol_error *error)
+{
+    return kv->is_dark ? kv_fail(error, ENVOL_E_KEY_REVOKED, "the CMK was disabled") : ENVOL_OK;
+}
+
 /* A thread of the library's asks for the CMK now and then.  When it is disabled the keys are wiped
  * at once: what was committed is in the log, and nothing is lost by that. */
 static enum envol_status start_lease(struct kv *kv, unsigned interval_ms, struct envol_error *error)
 {
     const struct envol_lease_options options = {.struct_size = sizeof options,
                                                 .flags = ENVOL_LEASE_THREAD | ENVOL_LEASE_NO_GRACE,
-                                                .interval_ms = interval_ms};
+                                                .interval_ms = interval_ms,
+                                                .callback = key_changed,
+                                                .ctx = kv};
     struct envol_lease *lease; /* closing the volume ends it */
 
     return envol_lease_start(kv->volume, &options, &lease, error);
@@ -242,15 +263,17 @@ static enum envol_status load_state(struct kv *kv, struct envol_error *error)
         status = root_write(kv, &root, error);
     if (status != ENVOL_OK)
         return status;
+    if (!kv->is_writer && root.run_count > 0)
+        return kv_fail(error, ENVOL_E_STATE, "this snapshot was not made by the store");
     kv->lsn = root.lsn;
     for (size_t i = 0; status == ENVOL_OK && i < root.run_count; i++) {
         status = run_open(kv, root.runs[i].id, root.runs[i].pages, &kv->runs[i], error);
         kv->root.run_count += status == ENVOL_OK;
     }
-    kv->root.index_page = root.index_page;
-    if (status == ENVOL_OK)
-        kv->root = root;
-    return status == ENVOL_OK ? base_load(kv, error) : status;
+    if (status != ENVOL_OK)
+        return status; /* and closing closes the runs that were opened */
+    kv->root = root;
+    return base_load(kv, error);
 }
 
 /* --- the log ---*/

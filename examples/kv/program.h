@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum { THREADS_MAX = 64 };
+
 struct program {
     const char *path, *cmk_uri, *other_uri;
     char **words; /* behind DIR */
@@ -14,6 +16,7 @@ struct program {
     struct envol_cmk cmk, other; /* other: --to, --from */
     uint8_t snapshot[ENVOL_UUID_BYTES];
     struct kv_options options;
+    const char *backup; /* file for load, or NULL */
     unsigned threads, batch;
     struct kv *kv;
     /* Between begin and commit of a shell. */
@@ -26,7 +29,7 @@ struct command {
     const char *name;
     int least, most; /* words behind DIR */
     enum envol_status (*run)(struct program *program, struct envol_error *error);
-    bool needs_no_store, needs_other, is_for_shell;
+    bool needs_no_store, takes_other, is_for_shell;
 };
 
 /* NULL: there is none, or it takes another number of words. */
@@ -36,6 +39,8 @@ bool parse_uuid(const char *text, uint8_t uuid[ENVOL_UUID_BYTES]);
 
 /* Fills error, with errno where status is ENVOL_E_IO; returns status. */
 enum envol_status say_why(struct envol_error *error, enum envol_status status, const char *what);
+
+int to_stream(void *file, const void *bytes, size_t count);
 
 /* Gives up what was begun. */
 void drop_collected(struct program *program);

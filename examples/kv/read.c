@@ -53,13 +53,15 @@ enum envol_status kv_get(struct kv *kv, struct kv_slice key, void *value, size_t
                          bool *found, struct envol_error *error)
 {
     uint8_t page[STRIDE_BYTES];
-    const uint8_t *item;
+    const uint8_t *item = NULL;
     enum envol_status status;
 
     *value_bytes = 0;
     *found = false;
     pthread_rwlock_rdlock(&kv->state);
-    status = find(kv, key, page, &item, error);
+    status = check_light(kv, error);
+    if (status == ENVOL_OK)
+        status = find(kv, key, page, &item, error);
     if (status == ENVOL_OK && item != NULL && !item_is_deleted(item)) {
         *found = true;
         *value_bytes = item_value(item).count;
@@ -91,8 +93,10 @@ static enum envol_status scan(struct kv *kv, struct kv_slice from, struct kv_sli
 enum envol_status kv_scan(struct kv *kv, struct kv_slice from, struct kv_slice to,
                           kv_callback *callback, void *ctx, struct envol_error *error)
 {
-    enum envol_status status;
+    enum envol_status status = check_light(kv, error);
 
+    if (status != ENVOL_OK)
+        return status;
     pthread_rwlock_rdlock(&kv->state);
     status = scan(kv, from, to, callback, ctx, error);
     pthread_rwlock_unlock(&kv->state);
@@ -145,6 +149,9 @@ enum envol_status kv_check(struct kv *kv, struct kv_figures *figures, struct env
     enum envol_status status;
 
     *figures = (struct kv_figures){.keys = 0};
+    status = check_light(kv, error);
+    if (status != ENVOL_OK)
+        return status;
     status = envol_volume_verify(kv->volume, count_bad, figures, &result, error);
     pthread_rwlock_rdlock(&kv->state);
     figures->pages = result.pages;

@@ -61,6 +61,7 @@ enum envol_status root_read(struct kv *kv, struct root *root, bool *is_whole,
     }
     newest = statuses[1] == ENVOL_OK && copies[1].count > copies[0].count;
     *root = copies[newest];
+    root->page_no = newest;
     *is_whole =
         statuses[0] == ENVOL_OK && statuses[1] == ENVOL_OK && copies[0].count == copies[1].count;
     return statuses[newest] == ENVOL_OK ? ENVOL_OK : kv_fail(error, statuses[newest], "the root");
@@ -68,12 +69,14 @@ enum envol_status root_read(struct kv *kv, struct root *root, bool *is_whole,
 
 enum envol_status root_write(struct kv *kv, struct root *root, struct envol_error *error)
 {
+    /* Last the copy that is known to be whole: a crash before left the other one torn, perhaps. */
+    const uint64_t order[ROOT_PAGES] = {1 - root->page_no, root->page_no};
     uint8_t page[PAGE_BYTES];
 
     root->count++;
     encode(root, page);
-    for (uint64_t i = 0; i < ROOT_PAGES; i++) {
-        enum envol_status written = envol_page_write(kv->volume, i, page);
+    for (size_t i = 0; i < ROOT_PAGES; i++) {
+        enum envol_status written = envol_page_write(kv->volume, order[i], page);
         enum envol_status status = written == ENVOL_OK ? envol_volume_sync(kv->volume) : written;
 
         if (status == ENVOL_OK)

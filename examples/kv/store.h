@@ -6,6 +6,7 @@
 #include "item.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum {
     STRIDE_BYTES = 8192,
@@ -106,6 +107,7 @@ enum envol_status base_find_free(struct kv *kv, struct envol_error *error);
 /* --- root.c ---*/
 
 struct root {
+    uint64_t page_no;    /* of the copy that this is; not in it */
     uint64_t count;      /* of changes of the root */
     uint64_t lsn;        /* runs and base have what the log has up to it */
     uint64_t index_page; /* first page of the base's index; 0: there is none */
@@ -131,6 +133,7 @@ struct kv {
     struct envol_volume *volume;
     struct envol_log *log; /* NULL: of a snapshot */
     bool is_writer;
+    atomic_bool is_dark; /* the lease took the keys */
     pthread_mutex_t lanes_lock;
     struct envol_lane *lanes[LANES]; /* that no thread has */
     size_t lane_count;
@@ -188,6 +191,8 @@ enum envol_status drop_unfinished_backups(struct kv *kv, struct envol_error *err
 
 /* --- open.c ---*/
 
+/* ENVOL_E_KEY_REVOKED while the keys are away. */
+enum envol_status check_light(struct kv *kv, struct envol_error *error);
 /* It is safe when this returns. */
 enum envol_status make_directory(const char *path, struct envol_error *error);
 
