@@ -129,6 +129,38 @@ START_TEST(lsns_are_the_callers)
 }
 END_TEST
 
+/* Of a volume that was restored: what its pages know of LSNs goes on. */
+START_TEST(the_first_lsn_is_the_callers)
+{
+    for (int kill = 0; kill < 2; kill++) {
+        log_fixture_create(&f, SMALL);
+        log_fixture_close(&f);
+        ck_status(envol_log_delete(f.v.volume, f.space, &f.error), ENVOL_OK);
+        f.options.first_lsn = 5000;
+        ck_status(envol_log_create(f.v.volume, f.space, &f.options, &f.log, &f.error), ENVOL_OK);
+        ck_assert_uint_eq(log_info(&f).next_lsn, 5000);
+        ck_assert_uint_eq(log_info(&f).durable_lsn, 4999);
+        ck_assert_uint_eq(log_info(&f).first_lsn, 0);
+        log_expect(&f, 0, 0);
+        /* An open does not begin anew, with a record or without. */
+        f.options.first_lsn = 3;
+        if (kill)
+            log_fixture_kill(&f);
+        else
+            log_fixture_close(&f);
+        volume_fixture_reopen(&f.v);
+        log_fixture_open(&f, ENVOL_OK);
+        ck_assert_uint_eq(log_put(&f, 100), 5000);
+        ck_assert_uint_eq(log_put(&f, 100), 5001);
+        log_fixture_reopen(&f);
+        ck_assert_uint_eq(log_info(&f).next_lsn, 5002);
+        log_expect(&f, 1, 5001);
+        log_expect(&f, 5001, 5001);
+        log_fixture_free(&f);
+    }
+}
+END_TEST
+
 START_TEST(segments_follow_each_other)
 {
     struct envol_log_info info;
@@ -324,6 +356,8 @@ START_TEST(arguments_are_checked)
     ck_status(envol_log_open(f.v.volume, f.space, &bad, &log, NULL), ENVOL_E_ARGUMENT);
     bad = (struct envol_log_options){.struct_size = sizeof(bad), .segment_bytes = 1};
     ck_status(envol_log_open(f.v.volume, f.space, &bad, &log, NULL), ENVOL_E_RANGE);
+    bad = (struct envol_log_options){.struct_size = sizeof(bad), .first_lsn = UINT64_MAX};
+    ck_status(envol_log_open(f.v.volume, f.space, &bad, &log, NULL), ENVOL_E_RANGE);
     bad = (struct envol_log_options){.struct_size = sizeof(bad), .unsynced_bytes = 1u << 31};
     ck_status(envol_log_open(f.v.volume, f.space, &bad, &log, NULL), ENVOL_E_RANGE);
     ck_status(envol_log_append(NULL, "x", 1, NULL, NULL), ENVOL_E_ARGUMENT);
@@ -360,6 +394,7 @@ int main(void)
     tcase_add_test(tcase, batches_are_whole);
     tcase_add_test(tcase, batches_have_a_last_record);
     tcase_add_test(tcase, lsns_are_the_callers);
+    tcase_add_test(tcase, the_first_lsn_is_the_callers);
     tcase_add_test(tcase, segments_follow_each_other);
     tcase_add_loop_test(tcase, truncation_gives_up_whole_segments, 0, 3);
     tcase_add_test(tcase, the_largest_record);

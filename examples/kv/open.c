@@ -278,11 +278,14 @@ static enum envol_status load_state(struct kv *kv, struct envol_error *error)
 
 /* --- the log ---*/
 
-/* The header, which nobody can forge, says whether there is a log: a restored volume has none. */
+/* The header, which nobody can forge, says whether there is a log.  A restored volume has none: its
+ * new one goes on with the LSNs behind what the pages have. */
 static enum envol_status open_log(struct kv *kv, struct envol_error *error)
 {
-    const struct envol_log_options options = {
-        .struct_size = sizeof options, .segment_bytes = SEGMENT_BYTES, .recycle = 1};
+    const struct envol_log_options options = {.struct_size = sizeof options,
+                                              .segment_bytes = SEGMENT_BYTES,
+                                              .recycle = 1,
+                                              .first_lsn = kv->lsn + 1};
     struct envol_volume_info info = {.struct_size = sizeof info,
                                      .header.struct_size = sizeof info.header};
     enum envol_status status = envol_volume_info(kv->volume, &info);
@@ -292,22 +295,6 @@ static enum envol_status open_log(struct kv *kv, struct envol_error *error)
     return info.header.log_seal == ENVOL_LOG_SEAL_NONE
                ? envol_log_create(kv->volume, kv->space, &options, &kv->log, error)
                : envol_log_open(kv->volume, kv->space, &options, &kv->log, error);
-}
-
-/* A new log would begin at LSN 1.  That of a restored store begins behind what its pages have, with
- * a record that says nothing. */
-static enum envol_status go_on_numbering(struct kv *kv, struct envol_error *error)
-{
-    struct envol_log_info info = {.struct_size = sizeof info};
-    enum envol_status status = envol_log_status(kv->log, &info);
-
-    if (status != ENVOL_OK)
-        return kv_fail(error, status, "the log");
-    if (info.next_lsn > kv->lsn)
-        return ENVOL_OK;
-    kv->lsn++;
-    status = envol_log_append(kv->log, NULL, 0, &kv->lsn, error);
-    return status == ENVOL_OK ? envol_log_sync(kv->log, kv->lsn, error) : status;
 }
 
 struct replay {
@@ -323,8 +310,6 @@ static int replay_one(void *ctx, const struct envol_log_record *record)
     struct entry *entry;
 
     replay->kv->lsn = record->lsn;
-    if (record->bytes == 0)
-        return 0;
     if (!item_is_sound(item, record->bytes)) {
         replay->status = ENVOL_E_FORMAT;
         return 1;
@@ -347,7 +332,7 @@ static enum envol_status recover(struct kv *kv, struct envol_error *error)
 
     if (status == ENVOL_E_CANCELLED)
         status = kv_fail(error, replay.status, "replaying the log");
-    return status == ENVOL_OK ? go_on_numbering(kv, error) : status;
+    return status;
 }
 
 static enum envol_status open_all(struct kv *kv, const char *path, const struct envol_cmk *cmk,

@@ -177,10 +177,12 @@ struct envol_log_options {
     uint64_t segment_bytes;  /* a new segment begins before this; 0: the default */
     uint32_t unsynced_bytes; /* an append syncs when more would wait for it; 0: the most */
     uint32_t recycle;        /* how many truncated segments are kept to be used again */
+    uint64_t first_lsn;      /* create: what the first append of LSN 0 gets; 0: 1 */
 };
 
 /*
  * Makes the volume's log, empty, and opens it; files of an earlier log of this volume are removed.
+ * options.first_lsn lets the log of a restored volume go on behind what its pages hold already.
  * The volume (a writer's) and the space are borrowed and must outlive the log.  options and error
  * may be NULL.  *log is NULL on failure.
  * ENVOL_E_STATE (there is a log, or the space holds that of another volume), ENVOL_E_BUSY (it is

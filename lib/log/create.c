@@ -47,7 +47,7 @@ static enum envol_status clear(struct envol_log *log, bool check, struct envol_e
 }
 
 /* The header names the segment when that is there, with its first run. */
-static enum envol_status begin(struct envol_log *log, struct envol_error *error)
+static enum envol_status begin(struct envol_log *log, uint64_t first_lsn, struct envol_error *error)
 {
     struct envol_log_seal seal = {
         .struct_size = sizeof(seal),
@@ -62,7 +62,8 @@ static enum envol_status begin(struct envol_log *log, struct envol_error *error)
     if (status != ENVOL_OK)
         return envol_fail(error, status, NULL);
     log->seal = seal;
-    log->next_lsn = 1;
+    log->next_lsn = first_lsn;
+    log->durable_lsn = first_lsn - 1;
     status = envol_log_segment_open(log->space, 1, ENVOL_SPACE_CREATE, &log->store, error);
     if (status == ENVOL_OK)
         status = envol_log_write_run(log, log->store, 0, &log->run, tag, error);
@@ -107,7 +108,8 @@ enum envol_status envol_log_create(struct envol_volume *volume, struct envol_spa
     if (status == ENVOL_OK)
         status = clear(made, true, error);
     if (status == ENVOL_OK)
-        status = begin(made, error);
+        status =
+            begin(made, options != NULL && options->first_lsn != 0 ? options->first_lsn : 1, error);
     if (status != ENVOL_OK) {
         envol_log_free(made);
         return status;

@@ -45,6 +45,8 @@ static enum envol_status check_options(const struct envol_log_options *options,
     if (options->unsynced_bytes > ENVOL_LOG_UNSYNCED_MAX)
         return envol_fail(error, ENVOL_E_RANGE, "%u bytes that are not synced",
                           (unsigned)options->unsynced_bytes);
+    if (options->first_lsn == UINT64_MAX)
+        return envol_fail(error, ENVOL_E_RANGE, "no LSN is above that");
     return ENVOL_OK;
 }
 
