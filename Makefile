@@ -8,7 +8,7 @@
 #                                 include/envol-NAME.h, its tests are test_NAME*.c, fuzz_NAME*.c
 #   examples/NAME.c, NAME/*.c     the program build/NAME
 #   examples/common/*.c           what several of them share
-#   examples/nbdkit/*.c           build/nbdkit-envol-plugin.so
+#   examples/nbdkit/*.c           what nbdkit loads, build/nbdkit-envol-plugin.so
 #   tests/test_NAME.c             the suite build/tests/test_NAME
 #   tests/kat*.c bench*.c         build/tests/kat, build/tests/bench
 #   tests/fuzz_NAME.c             a libFuzzer target
@@ -34,7 +34,7 @@ WERROR         ?= 0
 WITH_LIBCRYPTO ?= auto
 WITH_KMS       ?= auto
 WITH_PKCS11    ?= auto
-# The same for the nbdkit plugin.
+# The same for the plugin of nbdkit.
 WITH_NBDKIT    ?= auto
 # What the programs are linked with: static, so that they run from the build directory, or shared, as
 # a distribution wants the command that it installs.
@@ -116,11 +116,17 @@ FUZZERS      = $(FUZZ_SRC:%.c=$(BUILD)/%)
 KAT         := $(if $(KAT_SRC),$(BUILD)/tests/kat)
 BENCH       := $(if $(BENCH_SRC),$(BUILD)/tests/bench)
 SINGLE      := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
-MULTI       := $(filter-out common nbdkit,$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
+# What other programs load, from examples/NAME, if pkg-config finds their package; PLUGINS, the
+# names of those that this build makes.
+FILE_nbdkit := nbdkit-envol-plugin.so
+PACKAGE_nbdkit := nbdkit
+ALL_PLUGINS := $(patsubst FILE_%,%,$(filter FILE_%,$(.VARIABLES)))
+PLUGIN_FILES = $(foreach name,$(PLUGINS),$(BUILD)/$(FILE_$(name)))
+MULTI       := $(filter-out common $(ALL_PLUGINS),$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
                  examples/*/*.c)))))
-# What takes URIs of CMKs, and so the files of examples/common.
+# What plugins and these programs share.
 COMMON      := $(sort $(wildcard examples/common/*.c))
-TAKES_CMK   := envol
+TAKES_COMMON := envol
 # Programs that need the packages of a provider library, and are not built where it is not.
 NEEDS_kms   := event_loop
 PROGRAMS     = $(addprefix $(BUILD)/,$(filter-out $(foreach p,$(ABSENT),$(NEEDS_$(p))),\
@@ -191,37 +197,27 @@ with_libcrypto = case '$(WITH_LIBCRYPTO)' in \
 requires = sed -n 's/^Requires.private: *//p' lib/$(1)/libenvol-$(1).pc.in
 with = $(or $(WITH_$(shell printf %s '$(1)' | tr a-z- A-Z_)),auto)
 
+# sh: sets names to those of the names $(1) whose packages, as $(2) says, are found.
+found = names=; for pair in $(foreach name,$(1),$(name):$(call with,$(name))); do \
+	name=$${pair%:*}; packages=$$($(call $(2),$$name)); \
+	case $${pair\#*:} in \
+	0) ;; \
+	1) $(PKG_CONFIG) --print-errors --exists "$$packages" || \
+		{ echo "$$name needs $$packages: make deps" >&2; exit 1; }; names="$$names $$name" ;; \
+	*) ! $(PKG_CONFIG) --exists "$$packages" || names="$$names $$name" ;; \
+	esac; done
+package = case $(1) in $(foreach name,$(ALL_PLUGINS),($(name)) echo $(PACKAGE_$(name)) ;;) esac
+
 # A makefile, so that make reads it again when `deps` has just installed what was missing.
-$(BUILD)/providers.mk: FORCE | $(packages_first)
-	@set -e; names=; for pair in $(foreach p,$(ALL_PROVIDERS),$(p):$(call with,$(p))); do \
-		name=$${pair%:*}; packages=$$($(call requires,$$name)); \
-		case $${pair#*:} in \
-		0) ;; \
-		1) $(PKG_CONFIG) --print-errors --exists "$$packages" || \
-			{ echo "libenvol-$$name needs $$packages: make deps" >&2; exit 1; }; \
-			names="$$names $$name" ;; \
-		*) ! $(PKG_CONFIG) --exists "$$packages" || names="$$names $$name" ;; \
-		esac; done; \
-		echo "PROVIDERS :=$$names" | { $(write_if_changed); }
+$(BUILD)/names.mk: FORCE | $(packages_first)
+	@set -e; { $(call found,$(ALL_PROVIDERS),requires); echo "PROVIDERS :=$$names"; \
+		$(call found,$(ALL_PLUGINS),package); echo "PLUGINS :=$$names"; } | { $(write_if_changed); }
 
 # The targets that build nothing do without it.
 build_nothing := clean help format format-check lint deps deps-ci deps-kms uninstall deb deb-check
 ifneq ($(filter-out $(build_nothing),$(or $(MAKECMDGOALS),all)),)
--include $(BUILD)/providers.mk $(BUILD)/plugins.mk
+-include $(BUILD)/names.mk
 endif
-
-# The same for plugins of other programs, which see the headers of those too.
-plugin_packages = nbdkit:$(WITH_NBDKIT)
-$(BUILD)/plugins.mk: FORCE | $(packages_first)
-	@set -e; names=; for pair in $(plugin_packages); do name=$${pair%:*}; \
-		case $${pair#*:} in \
-		0) ;; \
-		1) $(PKG_CONFIG) --print-errors --exists $$name || \
-			{ echo "its plugin needs $$name: make deps" >&2; exit 1; }; names="$$names $$name" ;; \
-		*) ! $(PKG_CONFIG) --exists $$name || names="$$names $$name" ;; \
-		esac; done; \
-		echo "PLUGINS :=$${names:+ $$(printf "\$$(BUILD)/%s-envol-plugin.so " $$names)}" | \
-		{ $(write_if_changed); }
 
 $(BUILD)/packages.cflags: FORCE | $(packages_first)
 	@$(PKG_CONFIG) --print-errors --exists libsodium || \
@@ -266,7 +262,7 @@ compile = mkdir -p $(@D) && $(CC) $(ENVOL_CFLAGS) @$(BUILD)/packages.cflags $(CP
 link = $(CC) $(ENVOL_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@
 libs = @$(BUILD)/packages.libs $(LDLIBS)
 
-all: product $(PROGRAMS) $(PLUGINS) ## the libraries, static and shared, and all programs (default)
+all: product $(PROGRAMS) $(PLUGIN_FILES) ## the libraries, static and shared, and all programs (default)
 
 product: $(LIBRARIES) $(filter $(BUILD)/envol,$(PROGRAMS)) ## those and the command alone
 
@@ -331,21 +327,22 @@ $(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(if $(shared_programs),$(L
 endef
 $(foreach name,$(SINGLE),$(eval $(call program,$(name),examples/$(name).c)))
 $(foreach name,$(MULTI),$(eval $(call program,$(name),$(sort $(wildcard examples/$(name)/*.c)) \
-  $(if $(filter $(name),$(TAKES_CMK)),$(COMMON)))))
+  $(if $(filter $(name),$(TAKES_COMMON)),$(COMMON)))))
 
 # --- Plugins -------------------------------------------------------------------------------------
 # They export what the program looks for and nothing else.  Symbols of the program are found when it
 # loads them; the library, which they hold, stays loaded.
 
-$(BUILD)/obj/examples/nbdkit/%.o: examples/nbdkit/%.c $(stamps)
-	$(Q)$(compile) $$($(PKG_CONFIG) --cflags nbdkit) -Iinclude -Iexamples
+define plugin
+$(1)_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard examples/$(1)/*.c)) $(COMMON))
 
-nbdkit_obj := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard examples/nbdkit/*.c)) $(COMMON))
+$(BUILD)/obj/examples/$(1)/%.o: ENVOL_CFLAGS += $$$$($(PKG_CONFIG) --cflags $(PACKAGE_$(1)))
 
-$(BUILD)/nbdkit-envol-plugin.so: $(nbdkit_obj) $(ARCHIVES) $(BUILD)/packages.libs \
-  $(BUILD)/providers.libs
-	$(Q)$(link) -shared -Wl,-z,nodelete -Wl,--exclude-libs,ALL $(nbdkit_obj) $(ARCHIVES) $(libs) \
+$(BUILD)/$(FILE_$(1)): $$($(1)_obj) $(ARCHIVES) $(BUILD)/packages.libs $(BUILD)/providers.libs
+	$$(Q)$$(link) -shared -Wl,-z,nodelete -Wl,--exclude-libs,ALL $$($(1)_obj) $(ARCHIVES) $$(libs) \
 		@$(BUILD)/providers.libs
+endef
+$(foreach name,$(ALL_PLUGINS),$(eval $(call plugin,$(name))))
 
 demo: all ## tell the story of an encrypted volume, with real parts
 	@BUILD=$(BUILD) sh examples/demo.sh
