@@ -9,6 +9,7 @@
 #include <envol/audit.h>
 #include <envol/backup.h>
 #include <envol/header.h>
+#include <envol/header_keys.h>
 #include <envol/lease.h>
 #include <envol/log.h>
 #include <envol/memory.h>

@@ -574,7 +574,7 @@ START_TEST(the_last_sequence)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
     Suite *suite = suite_create("atomic_pages");
     TCase *tcase = tcase_create("atomic_pages"), *threads = tcase_create("threads");
@@ -593,10 +593,5 @@ static Suite *suite(void)
     tcase_add_test(tcase, the_last_sequence);
     suite_add_tcase(suite, tcase);
     suite_add_tcase(suite, threads);
-    return suite;
-}
-
-int main(void)
-{
-    return test_run(suite());
+    return test_run(suite);
 }

@@ -99,26 +99,21 @@ static enum envol_status commit(struct header *header, struct envol_header *edit
 enum envol_status header_create(struct header *header, int dir, const char *name,
                                 const struct envol_header_params *params)
 {
-    struct secret *secret = secret_alloc();
     void *bytes = malloc(ENVOL_HEADER_BYTES);
-    enum envol_status status = secret == NULL  ? ENVOL_E_LOCKED_MEMORY
-                               : bytes == NULL ? ENVOL_E_NO_MEMORY
-                                               : ENVOL_OK;
+    enum envol_status status = bytes == NULL ? ENVOL_E_NO_MEMORY : ENVOL_OK;
 
     if (status == ENVOL_OK)
         status = open_file(header, dir, name, O_CREAT | O_EXCL);
     if (status == ENVOL_OK)
         status = envol_header_new(params, &header->header);
     if (status == ENVOL_OK)
-        status = wrap_new(header->header, header->cmks, secret, header->error);
-    if (status == ENVOL_OK)
-        status = envol_header_seal(header->header, secret->dek, 0, bytes, &header->keyring);
+        status = envol_header_seal_by(header->header, header->cmks->cmk, header->cmks->count, NULL,
+                                      bytes, &header->keyring, header->error);
     if (status == ENVOL_OK)
         status = disk_write(header->fd, bytes, ENVOL_HEADER_BYTES, 0);
     if (status == ENVOL_OK)
         status = disk_sync(header->fd); /* before anything is sealed under its DEK */
     free(bytes);
-    secret_free(secret);
     return status;
 }
 
@@ -138,11 +133,9 @@ static enum envol_status load(struct header *header, void *bytes)
 enum envol_status header_open(struct header *header, int dir, const char *name,
                               const struct envol_pins *pins)
 {
-    struct secret *secret = secret_alloc();
+    const struct envol_volume_options options = {.struct_size = sizeof options, .pins = pins};
     void *bytes = malloc(ENVOL_HEADER_BYTES);
-    enum envol_status status = secret == NULL  ? ENVOL_E_LOCKED_MEMORY
-                               : bytes == NULL ? ENVOL_E_NO_MEMORY
-                                               : ENVOL_OK;
+    enum envol_status status = bytes == NULL ? ENVOL_E_NO_MEMORY : ENVOL_OK;
 
     if (status == ENVOL_OK)
         status = open_file(header, dir, name, 0);
@@ -151,14 +144,9 @@ enum envol_status header_open(struct header *header, int dir, const char *name,
     if (status == ENVOL_OK)
         status = envol_header_decode(bytes, 0, &header->header, header->error);
     if (status == ENVOL_OK)
-        status = envol_header_check(header->header, pins, header->error);
-    if (status == ENVOL_OK)
-        status = unwrap(header->header, header->cmks, secret, header->error);
-    if (status == ENVOL_OK)
-        status =
-            envol_header_unlock(header->header, secret->dek, 0, pins->anchor, &header->keyring);
+        status = envol_header_unlock_by(header->header, header->cmks->cmk, header->cmks->count,
+                                        &options, &header->keyring, header->error);
     free(bytes);
-    secret_free(secret);
     return status;
 }
 
@@ -212,17 +200,13 @@ static enum envol_status adopt(struct header *header, struct envol_keyring *newe
 
 enum envol_status header_rotate(struct header *header)
 {
-    struct secret *secret = secret_alloc();
     struct envol_header *next = NULL;
     struct envol_keyring *newer = NULL;
-    enum envol_status status =
-        secret == NULL ? ENVOL_E_LOCKED_MEMORY : envol_header_next_epoch(header->header, &next);
+    enum envol_status status = envol_header_next_epoch(header->header, &next);
 
     if (status == ENVOL_OK)
-        status = wrap_next(next, header->header, header->cmks, secret, header->error);
-    if (status == ENVOL_OK)
-        status = envol_header_rotate(next, header->keyring, secret->dek, 0, &newer);
-    secret_free(secret);
+        status = envol_header_rotate_by(next, header->header, header->keyring, header->cmks->cmk,
+                                        header->cmks->count, NULL, &newer, header->error);
     if (status == ENVOL_OK)
         status = commit(header, next, newer);
     if (status == ENVOL_OK) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A header that the engine keeps itself, in a file of its own: the DEK, wrapped by each CMK.  The
- * library reads and makes its bytes (envol_header(3)); the file, its lock, the order of writes and
- * the calls to the key services are here and in wrap.c.
+ * library reads and makes its bytes and speaks to the key services (envol_header(3)); the file, its
+ * lock and the order of writes are here.
  *
  * The bytes and the locks are those of a volume without pages (envol(5)), so that `envol info`,
  * `envol slot` and `envol rewrap` work on the file.  An engine that wants none of that can keep
@@ -11,9 +11,14 @@
 #ifndef TABLES_HEADER_H
 #define TABLES_HEADER_H
 
-#include "wrap.h"
-
+#include <envol.h>
 #include <stdbool.h>
+
+/* The CMKs of the caller's choice.  A header names others as it likes: they are not asked. */
+struct cmks {
+    struct envol_cmk cmk[ENVOL_SLOTS_MAX];
+    size_t count;
+};
 
 struct header {
     int fd; /* from 0 on: open, and locked */

@@ -141,6 +141,12 @@ uint32_t envol_area_records(uint32_t stride_bytes);
 uint64_t envol_area_slot_bytes(uint32_t stride_bytes);
 uint32_t envol_area_slots(const struct envol_header *header);
 
+/* update.c */
+/* Whether the keyring, whose keys are held, has the header's DEK: a MAC under another one would
+ * lock everybody out.  ENVOL_E_STATE, ENVOL_E_WRONG_KEY, ENVOL_E_VERSION (it may only be read). */
+enum envol_status envol_header_check_keyring(const struct envol_header *header,
+                                             const struct envol_keyring *keyring);
+
 /* unlock.c */
 /* Whether this is the DEK that the image's MAC, or a rotation of it, is under: ENVOL_E_WRONG_KEY.
  */

@@ -42,10 +42,11 @@ static bool is_of(const struct envol_keyring *keyring, const struct envol_header
            memcmp(keyring->uuid, header->uuid, ENVOL_UUID_BYTES) == 0;
 }
 
-/* A MAC under another volume's DEK would lock everybody out of this one. */
-static enum envol_status check_keyring(const struct envol_header *header,
-                                       const struct envol_keyring *keyring)
+enum envol_status envol_header_check_keyring(const struct envol_header *header,
+                                             const struct envol_keyring *keyring)
 {
+    if (!is_of(keyring, header))
+        return ENVOL_E_STATE;
     if ((header->read_only_compatible & ~ENVOL_FEATURES_READ_ONLY_COMPATIBLE) != 0)
         return ENVOL_E_VERSION;
     return envol_header_verify_mac(header, keyring->entry[0].keys->dek);
@@ -56,7 +57,7 @@ static enum envol_status prepare(struct envol_header *header, const struct envol
 {
     int newest = envol_image_newest(current);
     struct envol_header_id id;
-    enum envol_status status = check_keyring(header, keyring);
+    enum envol_status status = envol_header_check_keyring(header, keyring);
 
     if (status != ENVOL_OK)
         return status;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Creating: a DEK from the first CMK, a slot for each, both header copies, an empty volume. */
-#include "base/arena.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "header/header.h"
@@ -40,28 +39,15 @@ static enum envol_status make_header(const struct envol_key_call *call,
                                      void *bytes, struct envol_header **header,
                                      struct envol_keyring **keyring, struct envol_error *error)
 {
-    void *dek;
     enum envol_status status = envol_header_new(params, header);
 
-    if (status == ENVOL_OK)
-        status = envol_arena_alloc(ENVOL_DEK_BYTES, call->flags & ENVOL_KEYRING_FLAGS, &dek);
     if (status != ENVOL_OK)
         return envol_fail(error, status, NULL);
     (*header)->for_restore = for_restore;
     if (for_restore)
         envol_header_set_restore(
             *header, &(const struct envol_restore_record){.kind = ENVOL_RESTORE_UNFINISHED});
-    status = envol_keys_create(call, *header, dek, error);
-    if (status == ENVOL_OK) {
-        status = envol_header_seal(*header, dek, call->flags & ENVOL_KEYRING_FLAGS, bytes, keyring);
-        if (status != ENVOL_OK)
-            envol_fail(error, status,
-                       status == ENVOL_E_UNSUPPORTED
-                           ? "the suite needs an AES kernel that this build lacks"
-                           : NULL);
-    }
-    envol_arena_free(dek, ENVOL_DEK_BYTES);
-    return status;
+    return envol_keys_seal(call, *header, bytes, keyring, error);
 }
 
 /* Written, synced, and read back: what the store then holds is what opens. */

@@ -136,6 +136,7 @@ enum envol_status envol_keys_check_unique(const struct envol_header *header,
     return ENVOL_OK;
 }
 
+/* Nothing is added that its provider does not unwrap. */
 static enum envol_status add_slot(const struct envol_key_call *call, struct envol_header *header,
                                   const struct envol_provider *provider,
                                   const struct envol_wrapped_dek *wrapped,
@@ -152,30 +153,49 @@ static enum envol_status add_slot(const struct envol_key_call *call, struct envo
         return envol_fail(error, status,
                           status == ENVOL_E_RANGE ? "the wrapped DEKs do not fit the header"
                                                   : NULL);
-    return envol_keys_prove(call, &binding, provider, &slot, dek, error);
+    status = envol_keys_prove(call, &binding, provider, &slot, dek, error);
+    if (status != ENVOL_OK) {
+        envol_free(header->slots[--header->slot_count]);
+        header->slots[header->slot_count] = NULL;
+    }
+    return status;
+}
+
+/* Wraps a DEK, or has it made first. */
+static enum envol_status wrap(const struct envol_key_call *call, struct envol_header *header,
+                              const struct envol_cmk *cmk, bool makes, uint8_t dek[ENVOL_DEK_BYTES],
+                              struct envol_error *error)
+{
+    const struct envol_key_binding binding = binding_of(header);
+    const struct envol_key_request request = envol_keys_request(call, &binding, cmk->key_ref, NULL);
+    struct envol_wrapped_dek *wrapped = envol_alloc(sizeof(*wrapped), _Alignof(max_align_t));
+    enum envol_status status;
+
+    if (wrapped == NULL)
+        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    wrapped->struct_size = sizeof(*wrapped);
+    status = makes ? envol_provider_generate(cmk->provider, &request, dek, wrapped, error)
+                   : envol_provider_wrap(cmk->provider, &request, dek, wrapped, error);
+    if (status == ENVOL_OK)
+        status = add_slot(call, header, cmk->provider, wrapped, dek, error);
+    envol_free(wrapped);
+    return status;
 }
 
 enum envol_status envol_keys_create(const struct envol_key_call *call, struct envol_header *header,
                                     uint8_t dek[ENVOL_DEK_BYTES], struct envol_error *error)
 {
-    const struct envol_key_binding binding = binding_of(header);
-    struct envol_wrapped_dek *wrapped = envol_alloc(sizeof(*wrapped), _Alignof(max_align_t));
     enum envol_status status = ENVOL_OK;
 
-    if (wrapped == NULL)
-        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
-    for (size_t i = 0; status == ENVOL_OK && i < call->cmk_count; i++) {
-        const struct envol_provider *provider = call->cmks[i].provider;
-        const struct envol_key_request request =
-            envol_keys_request(call, &binding, call->cmks[i].key_ref, NULL);
-        wrapped->struct_size = sizeof(*wrapped);
-        status = i == 0 ? envol_provider_generate(provider, &request, dek, wrapped, error)
-                        : envol_provider_wrap(provider, &request, dek, wrapped, error);
-        if (status == ENVOL_OK)
-            status = add_slot(call, header, provider, wrapped, dek, error);
-    }
-    envol_free(wrapped);
+    for (size_t i = 0; status == ENVOL_OK && i < call->cmk_count; i++)
+        status = wrap(call, header, &call->cmks[i], i == 0, dek, error);
     return status;
+}
+
+enum envol_status envol_keys_wrap(const struct envol_key_call *call, struct envol_header *header,
+                                  uint8_t dek[ENVOL_DEK_BYTES], struct envol_error *error)
+{
+    return wrap(call, header, &call->cmks[0], false, dek, error);
 }
 
 /* One open's search for a slot that unwraps. */

@@ -62,6 +62,10 @@ enum envol_status envol_keys_answer(enum envol_status status, const struct envol
 enum envol_status envol_keys_create(const struct envol_key_call *call, struct envol_header *header,
                                     uint8_t dek[ENVOL_DEK_BYTES], struct envol_error *error);
 
+/* Has the first CMK wrap a DEK that there is, which must then unwrap, for one more slot. */
+enum envol_status envol_keys_wrap(const struct envol_key_call *call, struct envol_header *header,
+                                  uint8_t dek[ENVOL_DEK_BYTES], struct envol_error *error);
+
 /*
  * Unwraps the DEK: slots in their order, for each the CMKs that it may name, until one succeeds.
  * Of the slots of providers with ENVOL_PROVIDER_ONE_TRY at most one is tried.  On failure the first
@@ -70,5 +74,13 @@ enum envol_status envol_keys_create(const struct envol_key_call *call, struct en
 enum envol_status envol_keys_unwrap(const struct envol_key_call *call,
                                     const struct envol_header *header, uint8_t dek[ENVOL_DEK_BYTES],
                                     uint32_t *slot_id, struct envol_error *error);
+
+/* header_keys.c: both, and the header is sealed or unlocked with what they give. */
+enum envol_status envol_keys_seal(const struct envol_key_call *call, struct envol_header *header,
+                                  void *bytes, struct envol_keyring **keyring,
+                                  struct envol_error *error);
+enum envol_status envol_keys_unlock(const struct envol_key_call *call, struct envol_header *header,
+                                    const struct envol_anchor *anchor, uint32_t *slot_id,
+                                    struct envol_keyring **keyring, struct envol_error *error);
 
 #endif

@@ -3,7 +3,6 @@
  * Opening: lock, header, pins, one unwrapping, MAC; only then is anything else of the header
  * believed (envol(5), ORDER OF TRUST).
  */
-#include "base/arena.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "header/header.h"
@@ -57,35 +56,6 @@ static enum envol_status read_and_check(struct envol_store *store,
     return status;
 }
 
-/* From the unwrapped DEK to a keyring; the DEK lives in the arena and only here. */
-static enum envol_status unlock(const struct envol_key_call *call, struct envol_header *header,
-                                const struct envol_anchor *anchor, uint32_t *slot_id,
-                                struct envol_keyring **keyring, struct envol_error *error)
-{
-    void *dek;
-    enum envol_status status =
-        envol_arena_alloc(ENVOL_DEK_BYTES, call->flags & ENVOL_KEYRING_FLAGS, &dek);
-
-    if (status != ENVOL_OK)
-        return envol_fail(error, status, NULL);
-    status = envol_keys_unwrap(call, header, dek, slot_id, error);
-    if (status == ENVOL_OK) {
-        status =
-            envol_header_unlock(header, dek, call->flags & ENVOL_KEYRING_FLAGS, anchor, keyring);
-        if (status != ENVOL_OK) {
-            envol_fail(error, status,
-                       status == ENVOL_E_UNSUPPORTED
-                           ? "the volume's suite needs an AES kernel that this build lacks"
-                       : status == ENVOL_E_STATE
-                           ? "an unfinished restore: go on with it, or delete it and begin again"
-                           : NULL);
-            envol_error_set_slot(error, (int32_t)*slot_id);
-        }
-    }
-    envol_arena_free(dek, ENVOL_DEK_BYTES);
-    return status;
-}
-
 static enum envol_status check_writable(const struct envol_header *header, bool read_only,
                                         struct envol_error *error)
 {
@@ -134,7 +104,7 @@ static enum envol_status open_locked(struct envol_store *store, const struct env
         status = envol_fail(error, ENVOL_E_STATE, "no restore into the volume is unfinished");
     if (status == ENVOL_OK) {
         header->for_restore = for_restore;
-        status = unlock(&asked, header, anchor, &slot_id, &keyring, error);
+        status = envol_keys_unlock(&asked, header, anchor, &slot_id, &keyring, error);
     }
     if (status == ENVOL_OK)
         status = check_writable(header, read_only, error);
