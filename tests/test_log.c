@@ -129,38 +129,6 @@ START_TEST(lsns_are_the_callers)
 }
 END_TEST
 
-/* Of a volume that was restored: what its pages know of LSNs goes on. */
-START_TEST(the_first_lsn_is_the_callers)
-{
-    for (int kill = 0; kill < 2; kill++) {
-        log_fixture_create(&f, SMALL);
-        log_fixture_close(&f);
-        ck_status(envol_log_delete(f.v.volume, f.space, &f.error), ENVOL_OK);
-        f.options.first_lsn = 5000;
-        ck_status(envol_log_create(f.v.volume, f.space, &f.options, &f.log, &f.error), ENVOL_OK);
-        ck_assert_uint_eq(log_info(&f).next_lsn, 5000);
-        ck_assert_uint_eq(log_info(&f).durable_lsn, 4999);
-        ck_assert_uint_eq(log_info(&f).first_lsn, 0);
-        log_expect(&f, 0, 0);
-        /* An open does not begin anew, with a record or without. */
-        f.options.first_lsn = 3;
-        if (kill)
-            log_fixture_kill(&f);
-        else
-            log_fixture_close(&f);
-        volume_fixture_reopen(&f.v);
-        log_fixture_open(&f, ENVOL_OK);
-        ck_assert_uint_eq(log_put(&f, 100), 5000);
-        ck_assert_uint_eq(log_put(&f, 100), 5001);
-        log_fixture_reopen(&f);
-        ck_assert_uint_eq(log_info(&f).next_lsn, 5002);
-        log_expect(&f, 1, 5001);
-        log_expect(&f, 5001, 5001);
-        log_fixture_free(&f);
-    }
-}
-END_TEST
-
 START_TEST(segments_follow_each_other)
 {
     struct envol_log_info info;
@@ -322,6 +290,46 @@ START_TEST(one_log_a_volume)
 }
 END_TEST
 
+/* As if all before had been truncated. */
+START_TEST(a_first_lsn_of_choice)
+{
+    const struct envol_log_options options = {.struct_size = sizeof(options), .first_lsn = 1000};
+    const struct envol_log_options last = {.struct_size = sizeof(last),
+                                           .first_lsn = UINT64_MAX - 1};
+    const struct envol_log_options beyond = {.struct_size = sizeof(beyond),
+                                             .first_lsn = UINT64_MAX};
+    struct envol_log_reader *reader;
+    uint64_t lsn = 0;
+
+    log_fixture_create(&f, 0);
+    log_fixture_close(&f);
+    ck_ok(envol_log_delete(f.v.volume, f.space, NULL));
+    ck_status(envol_log_create(f.v.volume, f.space, &beyond, &f.log, NULL), ENVOL_E_RANGE);
+    ck_ok(envol_log_create(f.v.volume, f.space, &options, &f.log, NULL));
+    ck_assert_uint_eq(log_info(&f).first_lsn, 1000);
+    ck_assert_uint_eq(log_info(&f).next_lsn, 1000);
+    ck_assert_uint_eq(log_info(&f).durable_lsn, 999);
+    log_fixture_reopen(&f);
+    ck_assert_uint_eq(log_info(&f).next_lsn, 1000);
+    ck_assert_uint_eq(log_put(&f, 100), 1000);
+    log_fixture_kill(&f);
+    log_fixture_open(&f, ENVOL_OK);
+    lsn = 999;
+    ck_status(envol_log_append(f.log, "x", 1, &lsn, NULL), ENVOL_E_RANGE);
+    ck_assert_uint_eq(log_put(&f, 100), 1001);
+    log_expect(&f, 0, 1001);
+    log_expect(&f, 1000, 1001);
+    ck_status(envol_log_reader_open(f.v.volume, f.space, 999, &reader, NULL), ENVOL_E_RANGE);
+    log_fixture_close(&f);
+    ck_ok(envol_log_delete(f.v.volume, f.space, NULL));
+    ck_ok(envol_log_create(f.v.volume, f.space, &last, &f.log, NULL));
+    ck_assert_uint_eq(log_put(&f, 1), UINT64_MAX - 1);
+    ck_status(envol_log_append(f.log, "x", 1, NULL, NULL), ENVOL_E_RANGE);
+    log_fixture_reopen(&f);
+    log_fixture_free(&f);
+}
+END_TEST
+
 /* Somebody else's files are not removed. */
 START_TEST(the_space_of_another_volume)
 {
@@ -394,13 +402,13 @@ int main(void)
     tcase_add_test(tcase, batches_are_whole);
     tcase_add_test(tcase, batches_have_a_last_record);
     tcase_add_test(tcase, lsns_are_the_callers);
-    tcase_add_test(tcase, the_first_lsn_is_the_callers);
     tcase_add_test(tcase, segments_follow_each_other);
     tcase_add_loop_test(tcase, truncation_gives_up_whole_segments, 0, 3);
     tcase_add_test(tcase, the_largest_record);
     tcase_add_test(tcase, runs_end_in_time);
     tcase_add_test(tcase, appends_sync_by_themselves);
     tcase_add_test(tcase, one_log_a_volume);
+    tcase_add_test(tcase, a_first_lsn_of_choice);
     tcase_add_test(tcase, the_space_of_another_volume);
     tcase_add_test(tcase, arguments_are_checked);
     suite_add_tcase(suite, tcase);

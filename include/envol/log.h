@@ -177,12 +177,11 @@ struct envol_log_options {
     uint64_t segment_bytes;  /* a new segment begins before this; 0: the default */
     uint32_t unsynced_bytes; /* an append syncs when more would wait for it; 0: the most */
     uint32_t recycle;        /* how many truncated segments are kept to be used again */
-    uint64_t first_lsn;      /* create: what the first append of LSN 0 gets; 0: 1 */
+    uint64_t first_lsn; /* create: no record has a lower one; below 2^64 - 1; 0: 1; open: ignored */
 };
 
 /*
  * Makes the volume's log, empty, and opens it; files of an earlier log of this volume are removed.
- * options.first_lsn lets the log of a restored volume go on behind what its pages hold already.
  * The volume (a writer's) and the space are borrowed and must outlive the log.  options and error
  * may be NULL.  *log is NULL on failure.
  * ENVOL_E_STATE (there is a log, or the space holds that of another volume), ENVOL_E_BUSY (it is
@@ -272,12 +271,12 @@ struct envol_log_info {
     enum envol_status failed; /* what every call answers; ENVOL_OK: the log works */
     uint8_t log_id[ENVOL_LOG_ID_BYTES];
     uint64_t oldest_segment, newest_segment; /* their numbers, from 1 */
-    uint64_t first_lsn;                      /* records below it were truncated; 0: none were */
-    uint64_t next_lsn;                       /* what an append of LSN 0 gets */
-    uint64_t durable_lsn;                    /* all records up to it are synced; 0: none is known */
-    uint64_t run;                            /* its number, from 1 */
-    uint64_t segment_bytes;                  /* so far, of the newest */
-    uint32_t epoch;                          /* of the DEK that this run is under */
+    uint64_t first_lsn;   /* records below it were truncated, or never were; 0: none are missing */
+    uint64_t next_lsn;    /* what an append of LSN 0 gets */
+    uint64_t durable_lsn; /* all records up to it are synced; 0: none is known */
+    uint64_t run;         /* its number, from 1 */
+    uint64_t segment_bytes; /* so far, of the newest */
+    uint32_t epoch;         /* of the DEK that this run is under */
 };
 /* ENVOL_E_ARGUMENT, ENVOL_E_FORKED. */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_status(struct envol_log *log,

@@ -46,7 +46,8 @@ static enum envol_status clear(struct envol_log *log, bool check, struct envol_e
     return status;
 }
 
-/* The header names the segment when that is there, with its first run. */
+/* The header names the segment when that is there, with its first run.  Who reads from below the
+ * first LSN is told that nothing is there, as of what was truncated. */
 static enum envol_status begin(struct envol_log *log, uint64_t first_lsn, struct envol_error *error)
 {
     struct envol_log_seal seal = {
@@ -55,6 +56,7 @@ static enum envol_status begin(struct envol_log *log, uint64_t first_lsn, struct
         .oldest_segment = 1,
         .newest_segment = 1,
         .last_run = 1,
+        .first_lsn = first_lsn > 1 ? first_lsn : 0,
     };
     uint8_t tag[ENVOL_LOG_TAG_BYTES];
     enum envol_status status = envol_random(seal.log_id, sizeof(seal.log_id));
@@ -62,8 +64,8 @@ static enum envol_status begin(struct envol_log *log, uint64_t first_lsn, struct
     if (status != ENVOL_OK)
         return envol_fail(error, status, NULL);
     log->seal = seal;
-    log->next_lsn = first_lsn;
-    log->durable_lsn = first_lsn - 1;
+    log->next_lsn = first_lsn > 1 ? first_lsn : 1;
+    log->durable_lsn = log->next_lsn - 1;
     status = envol_log_segment_open(log->space, 1, ENVOL_SPACE_CREATE, &log->store, error);
     if (status == ENVOL_OK)
         status = envol_log_write_run(log, log->store, 0, &log->run, tag, error);
@@ -108,8 +110,7 @@ enum envol_status envol_log_create(struct envol_volume *volume, struct envol_spa
     if (status == ENVOL_OK)
         status = clear(made, true, error);
     if (status == ENVOL_OK)
-        status =
-            begin(made, options != NULL && options->first_lsn != 0 ? options->first_lsn : 1, error);
+        status = begin(made, options != NULL ? options->first_lsn : 0, error);
     if (status != ENVOL_OK) {
         envol_log_free(made);
         return status;

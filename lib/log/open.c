@@ -46,7 +46,7 @@ static enum envol_status check_options(const struct envol_log_options *options,
         return envol_fail(error, ENVOL_E_RANGE, "%u bytes that are not synced",
                           (unsigned)options->unsynced_bytes);
     if (options->first_lsn == UINT64_MAX)
-        return envol_fail(error, ENVOL_E_RANGE, "no LSN is above that");
+        return envol_fail(error, ENVOL_E_RANGE, "a first LSN that no record can have");
     return ENVOL_OK;
 }
 
