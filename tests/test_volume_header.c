@@ -2,7 +2,11 @@
 /* An open volume and its header: slots, anchors, damaged copies, updates that fail half-way. */
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/memory.h"
+#include "children.h"
+#include "faults.h"
 #include "header/layout.h"
+#include "page/revoke.h"
 #include "store/store.h"
 #include "support.h"
 #include "volume_fixture.h"
@@ -29,6 +33,84 @@ START_TEST(slots_of_an_open_volume)
     ck_assert_str_eq(slot.key_ref, VOLUME_KEY);
     ck_assert_str_eq(slot.provider, envol_provider_name(f.provider));
     ck_status(envol_volume_inspect(f.store, &info, NULL, NULL), ENVOL_E_FORMAT);
+    volume_fixture_free(&f);
+}
+END_TEST
+
+static void expect_bytes(struct volume_fixture *f, struct envol_volume *volume)
+{
+    static uint8_t bytes[ENVOL_HEADER_BYTES], stored[ENVOL_HEADER_BYTES];
+    struct envol_header_info info = {.struct_size = sizeof(info)};
+    struct envol_header *header;
+
+    memset(bytes, 0xee, sizeof(bytes));
+    ck_ok(envol_volume_header_bytes(volume, bytes, &f->error));
+    volume_store_get(f->store, 0, stored, sizeof(stored));
+    ck_assert_mem_eq(bytes, stored, sizeof(bytes));
+    ck_ok(envol_header_decode(bytes, 0, &header, &f->error));
+    ck_ok(envol_header_info(header, &info));
+    ck_assert_uint_eq(info.generation, volume_info_of(f).header.generation);
+    envol_header_free(header);
+}
+
+static int bytes_in_a_child(void *argument)
+{
+    struct volume_fixture *f = argument;
+    static uint8_t bytes[ENVOL_HEADER_BYTES] = {1};
+
+    child_expects(ck_note(envol_volume_header_bytes(f->volume, bytes, NULL)) == ENVOL_E_FORKED);
+    child_expects(envol_is_zero(bytes, sizeof(bytes)));
+    return 0;
+}
+
+/* With inherited keys, too: the header's lock is the parent's. */
+START_TEST(bytes_in_children_and_without_memory)
+{
+    static uint8_t bytes[ENVOL_HEADER_BYTES];
+    struct volume_fixture f;
+
+    faults_set_allocator();
+    if (!volume_fixture_create(&f, &volume_shapes[0]))
+        return;
+    ck_assert_int_eq(test_in_child(bytes_in_a_child, &f), 0);
+    faults_arm(FAULT_ALLOC, 1, false);
+    ck_status(envol_volume_header_bytes(f.volume, bytes, &f.error), ENVOL_E_NO_MEMORY);
+    (void)faults_disarm();
+    volume_fixture_close(&f);
+    volume_fixture_open(&f, ENVOL_OPEN_INHERIT, ENVOL_OK);
+    ck_assert_int_eq(test_in_child(bytes_in_a_child, &f), 0);
+    expect_bytes(&f, f.volume);
+    volume_fixture_free(&f);
+}
+END_TEST
+
+/* Of any handle, with keys or without them. */
+START_TEST(bytes_of_an_open_volume)
+{
+    static uint8_t bytes[ENVOL_HEADER_BYTES];
+    struct volume_fixture f;
+
+    if (!volume_fixture_create(&f, &volume_shapes[0]))
+        return;
+    expect_bytes(&f, f.volume);
+    volume_page_put(&f, 3, 1);
+    ck_ok(envol_volume_sync(f.volume));
+    expect_bytes(&f, f.volume);
+    envol_keyring_revoke(f.volume->keyring);
+    expect_bytes(&f, f.volume);
+    volume_fixture_kill(&f);
+    volume_fixture_open(&f, ENVOL_OPEN_READ_ONLY, ENVOL_OK);
+    expect_bytes(&f, f.volume);
+    ck_status(envol_volume_header_bytes(f.volume, NULL, NULL), ENVOL_E_ARGUMENT);
+    ck_status(envol_volume_header_bytes(NULL, bytes, NULL), ENVOL_E_ARGUMENT);
+    watched_fail(f.watched, WATCHED_READ, 1, ENVOL_E_IO);
+    ck_status(envol_volume_header_bytes(f.volume, bytes, &f.error), ENVOL_E_IO);
+    watched_fail(f.watched, WATCHED_LOCK, 1, ENVOL_E_BUSY);
+    ck_status(envol_volume_header_bytes(f.volume, bytes, &f.error), ENVOL_E_BUSY);
+    ck_assert(envol_is_zero(bytes, sizeof(bytes)));
+    ck_assert_int_eq(envol_store_resize(f.store, 40000, NULL), ENVOL_OK);
+    ck_status(envol_volume_header_bytes(f.volume, bytes, &f.error), ENVOL_E_TRUNCATED);
+    ck_assert(envol_is_zero(bytes, sizeof(bytes)));
     volume_fixture_free(&f);
 }
 END_TEST
@@ -255,6 +337,8 @@ int main(void)
     TCase *tcase = tcase_create("volume_header");
 
     tcase_add_test(tcase, slots_of_an_open_volume);
+    tcase_add_test(tcase, bytes_of_an_open_volume);
+    tcase_add_test(tcase, bytes_in_children_and_without_memory);
     tcase_add_test(tcase, inspecting_what_is_no_header);
     tcase_add_loop_test(tcase, anchors_are_newer_than_what_was_synced, 0, VOLUME_SHAPES);
     tcase_add_loop_test(tcase, anchors_bar_the_way_back, 0, VOLUME_SHAPES);

@@ -373,6 +373,7 @@ static int lock_again(void *argument)
     struct envol_volume_info info = {.struct_size = sizeof(info),
                                      .header.struct_size = sizeof(info.header)};
     struct envol_anchor anchor = {.struct_size = sizeof(anchor)};
+    static uint8_t bytes[ENVOL_HEADER_BYTES];
 
     mlock_fails = true;
     for (size_t i = 0; i < CALLS; i++) {
@@ -381,6 +382,8 @@ static int lock_again(void *argument)
     }
     child_expects(ck_note(envol_volume_info(f->volume, &info)) == ENVOL_E_LOCKED_MEMORY);
     child_expects(ck_note(envol_volume_anchor(f->volume, &anchor)) == ENVOL_E_LOCKED_MEMORY);
+    child_expects(ck_note(envol_volume_header_bytes(f->volume, bytes, NULL)) ==
+                  ENVOL_E_LOCKED_MEMORY);
     child_expects(envol_is_zero(f->other, f->page_bytes));
     return 0;
 }

@@ -107,6 +107,16 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_inspect(struct envol_st
                                                                  struct envol_header **header,
                                                                  struct envol_error *error);
 
+/*
+ * The header of an open volume as it is in the store: bytes is room for both copies,
+ * ENVOL_HEADER_BYTES, which envol_header_decode reads.  For a copy elsewhere, or to look at what no
+ * call tells.  Of any handle, with its keys or without; zeros on failure.  error may be NULL.
+ * ENVOL_E_ARGUMENT, ENVOL_E_FORKED, ENVOL_E_LOCKED_MEMORY, ENVOL_E_BUSY (the header's lock was held
+ * for 10 s), ENVOL_E_TRUNCATED, ENVOL_E_NO_MEMORY, ENVOL_E_IO.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_volume_header_bytes(struct envol_volume *volume, void *bytes, struct envol_error *error);
+
 /* Figures of an open volume, with its keys or without; struct_size is the caller's. */
 struct envol_volume_info {
     size_t struct_size;

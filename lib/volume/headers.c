@@ -131,8 +131,8 @@ out:
     return status;
 }
 
-static enum envol_status read_copies(struct envol_store *store, bool locked, uint8_t *bytes,
-                                     size_t *got, struct envol_error *error)
+enum envol_status envol_volume_read_copies(struct envol_store *store, bool locked, uint8_t *bytes,
+                                           size_t *got, struct envol_error *error)
 {
     enum envol_status status = ENVOL_OK;
 
@@ -156,7 +156,7 @@ enum envol_status envol_volume_read_header(struct envol_store *store, uint32_t d
 
     if (bytes == NULL)
         return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
-    status = read_copies(store, locked, bytes, &got, error);
+    status = envol_volume_read_copies(store, locked, bytes, &got, error);
     /* A store that ends within the second copy may still hold the first. */
     if (status == ENVOL_OK)
         status = envol_header_decode(bytes, decode_flags, header, error);

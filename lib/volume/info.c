@@ -2,6 +2,7 @@
 /* What an open volume says of itself, and what a header says without any key. */
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "header/header.h"
 #include "page/revoke.h"
 #include "volume/lease.h"
@@ -102,6 +103,48 @@ enum envol_status envol_volume_anchor(struct envol_volume *volume, struct envol_
         status = envol_header_anchor(volume->header, anchor);
     unlock_growth(volume);
     envol_volume_leave(volume);
+    return status;
+}
+
+/* Growth keeps the header's lock from being taken twice by one handle. */
+static enum envol_status copy_bytes(struct envol_volume *volume, void *bytes,
+                                    struct envol_error *error)
+{
+    uint8_t *aligned = envol_alloc(ENVOL_HEADER_BYTES, ENVOL_BUFFER_ALIGN);
+    size_t got = 0;
+    enum envol_status status;
+
+    if (aligned == NULL)
+        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    pthread_mutex_lock(&volume->growth);
+    status = envol_volume_read_copies(volume->store, true, aligned, &got, error);
+    pthread_mutex_unlock(&volume->growth);
+    if (status == ENVOL_OK && got < ENVOL_HEADER_BYTES)
+        status = envol_fail(error, ENVOL_E_TRUNCATED, "the store ends within the header");
+    if (status == ENVOL_OK)
+        memcpy(bytes, aligned, ENVOL_HEADER_BYTES);
+    envol_free(aligned);
+    return status;
+}
+
+enum envol_status envol_volume_header_bytes(struct envol_volume *volume, void *bytes,
+                                            struct envol_error *error)
+{
+    enum envol_status status;
+
+    if (bytes == NULL)
+        return envol_fail(error, ENVOL_E_ARGUMENT, "NULL bytes");
+    memset(bytes, 0, ENVOL_HEADER_BYTES);
+    if (volume != NULL && envol_image_is_own(volume)) /* the writer's store, and so its locks */
+        volume = volume->image->of;
+    status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, NULL);
+    status = envol_volume_is_own(volume) ? copy_bytes(volume, bytes, error)
+                                         : envol_fail(error, ENVOL_E_FORKED, NULL);
+    envol_volume_leave(volume);
+    if (status == ENVOL_OK)
+        envol_error_clear(error);
     return status;
 }
 

@@ -148,7 +148,10 @@ void envol_volume_lane_give(struct envol_volume *volume, struct envol_volume_lan
 void envol_volume_close_lanes(struct envol_volume *volume);
 
 /* headers.c: reading and updating the header on the store */
-/* locked: under the HEADER lock, which a volume on the same handle may be holding for itself. */
+/* locked: under the HEADER lock, which a volume on the same handle may be holding for itself.
+ * read_copies: ENVOL_HEADER_BYTES, aligned; *got of them are there. */
+enum envol_status envol_volume_read_copies(struct envol_store *store, bool locked, uint8_t *bytes,
+                                           size_t *got, struct envol_error *error);
 enum envol_status envol_volume_read_header(struct envol_store *store, uint32_t decode_flags,
                                            bool locked, struct envol_header **header,
                                            struct envol_error *error);
