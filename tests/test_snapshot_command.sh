@@ -67,8 +67,26 @@ test_space() {
     refused ENVOL_E_RANGE envol verify t.vol --cmk file:one.key --snapshot "$uuid"
 }
 
+test_damaged() {
+    ok envol create d.vol --cmk file:one.key
+    ok envol import d.vol --cmk file:one.key cmk.txt
+    ok envol snapshot create d.vol --cmk file:one.key
+    first=$(cat out)
+    ok envol snapshot create d.vol --cmk file:one.key
+    second=$(cat out)
+    truncate -s 100 "d.vol.d/snapshot-$first"
+    refused ENVOL_E_CORRUPT envol import d.vol --cmk file:one.key --force other
+    refused ENVOL_E_CORRUPT envol snapshot delete d.vol "$first" --cmk file:one.key
+    refused ENVOL_E_RANGE envol snapshot delete d.vol "${first//[0-9]/a}" --force --cmk file:one.key
+    ok envol snapshot delete d.vol "$first" --force --cmk file:one.key
+    holds test ! -e "d.vol.d/snapshot-$first"
+    ok envol import d.vol --cmk file:one.key --force other
+    ok envol export d.vol --cmk file:one.key --snapshot "$second"
+    holds cmp out cmk.txt
+}
+
 test_secrets() { search_secrets s.vol one.key; }
 
 envol keygen one.key
 head -c 300000 /dev/urandom >other
-run_parts usage life space secrets
+run_parts usage life space damaged secrets

@@ -291,6 +291,54 @@ START_TEST(lost_files)
 }
 END_TEST
 
+static enum envol_status abandon_one(struct snapshot_fixture *s, const uint8_t *uuid)
+{
+    const struct envol_volume_options options = {.struct_size = sizeof(options),
+                                                 .flags = ENVOL_OPEN_ABANDON_SNAPSHOTS,
+                                                 .space = s->space,
+                                                 .snapshot = uuid};
+
+    return ck_note(
+        envol_volume_open(s->f.store, &s->f.cmk, 1, &options, &s->f.volume, &s->f.error));
+}
+
+/* One of three that is damaged or lost: the others stay. */
+START_TEST(one_is_abandoned)
+{
+    struct snapshot_fixture s;
+    struct snapshot_model models[3];
+    struct file file = {.bytes = NULL};
+    uint8_t uuids[3][ENVOL_UUID_BYTES], unknown[ENVOL_UUID_BYTES] = {1};
+    unsigned files = 0;
+
+    if (!snapshot_fixture_create(&s, &damage_shapes[_i / 2], false))
+        return;
+    for (size_t i = 0; i < 3; i++) {
+        snapshot_put(&s, 0, PAGES);
+        snapshot_make(&s, uuids[i]);
+        models[i] = s.model;
+    }
+    snapshot_put(&s, 2, 3);
+    volume_fixture_close(&s.f);
+    get_file(&s, uuids[1], &file);
+    if (_i % 2 == 0)
+        ck_assert_int_eq(envol_space_remove(s.space, file.name, NULL), ENVOL_OK);
+    else
+        put_file(&s, &file, file.bytes, file.at[1] - 8); /* its manifest, even */
+    snapshot_fixture_open(&s, 0, _i % 2 == 0 ? ENVOL_E_STATE : ENVOL_E_CORRUPT);
+    ck_assert_int_eq(abandon_one(&s, unknown), ENVOL_E_RANGE);
+    ck_assert_int_eq(abandon_one(&s, uuids[1]), ENVOL_OK);
+    ck_assert_uint_eq(volume_info_of(&s.f).header.snapshots, 2);
+    ck_assert_int_eq(envol_space_list(s.space, snapshot_count_name, &files, NULL), ENVOL_OK);
+    ck_assert_uint_eq(files, 2);
+    snapshot_put(&s, 0, PAGES);
+    snapshot_fixture_reopen(&s);
+    snapshot_expect_image(&s, uuids[0], &models[0], "the first");
+    snapshot_expect_image(&s, uuids[2], &models[2], "the last");
+    end(&s, &file);
+}
+END_TEST
+
 /* With the space, their files go too; those of other volumes do not. */
 START_TEST(abandoned_files)
 {
@@ -459,6 +507,7 @@ static Suite *suite(void)
     tcase_add_test(damage, damaged_records);
     tcase_add_loop_test(damage, damaged_after_a_crash, 0, SHAPES);
     tcase_add_loop_test(damage, lost_files, 0, SHAPES);
+    tcase_add_loop_test(damage, one_is_abandoned, 0, 2 * SHAPES);
     tcase_add_loop_test(damage, abandoned_files, 0, SHAPES);
     tcase_add_loop_test(failures, failing_calls, 0, OPERATIONS);
     suite_add_tcase(made, damage);

@@ -157,8 +157,9 @@ struct session {
     struct cmk_source sources[CMKS_MAX];
     struct envol_cmk cmks[CMKS_MAX];
     size_t cmk_count;
-    bool makes_space; /* set before it is opened: the directory is made if it is not there */
-    bool reads_space; /* the same: a reader needs it, too */
+    bool makes_space;        /* set before it is opened: the directory is made if it is not there */
+    bool reads_space;        /* the same: a reader needs it, too */
+    const uint8_t *abandons; /* the same: the UUID of a snapshot that is given up unread */
     struct envol_space *space;
     struct envol_store *store;
     struct envol_volume *volume;

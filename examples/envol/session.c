@@ -67,6 +67,10 @@ static enum envol_status open_volume(struct session *session, const struct optio
     how.space = session->space;
     if (options->snapshot != NULL && parse_uuid(options->snapshot, uuid) && how.space != NULL)
         how.snapshot = uuid;
+    if (session->abandons != NULL) {
+        how.flags |= ENVOL_OPEN_ABANDON_SNAPSHOTS;
+        how.snapshot = session->abandons;
+    }
     if (status == ENVOL_OK && options->snapshot != NULL && how.snapshot == NULL) {
         error->status = ENVOL_E_RANGE;
         snprintf(error->message, sizeof error->message, "the volume has no such snapshot");

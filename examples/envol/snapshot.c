@@ -97,8 +97,10 @@ int run_snapshot_delete(const struct options *options)
     if (options->file == NULL || !parse_uuid(options->file, uuid))
         return fail_usage(options, "%s: not the UUID of a snapshot; envol snapshot list shows them",
                           options->file == NULL ? "UUID" : options->file);
+    if ((options->given & TAKES_FORCE) != 0)
+        session.abandons = uuid;
     exit_status = session_open(&session, options, 0);
-    if (exit_status == STATUS_OK) {
+    if (exit_status == STATUS_OK && session.abandons == NULL) {
         status = envol_snapshot_delete(session.volume, uuid, &error);
         if (status != ENVOL_OK)
             exit_status = fail(options, status, &error);

@@ -27,7 +27,8 @@ struct envol_volume;
 #define ENVOL_OPEN_READ_ONLY  4u
 #define ENVOL_OPEN_OTHER_COPY 8u  /* read-only: the header copy that is not the newest */
 #define ENVOL_OPEN_DISCOVER   16u /* slots of the given providers may name any key */
-/* A writer's: gives up all snapshots of the volume.  ENVOL_E_BUSY while readers have it open. */
+/* A writer's: gives up all snapshots of the volume, or the one that options.snapshot names; their
+ * files need not be sound, nor there.  ENVOL_E_BUSY while readers have the volume open. */
 #define ENVOL_OPEN_ABANDON_SNAPSHOTS 32u
 
 /* What became of one slot in an open. */
@@ -58,7 +59,9 @@ struct envol_volume_options {
     /* Where the volume's snapshots are (envol_snapshot(3)); borrowed: it must outlive the volume.
      * NULL: none can be made, and a writer cannot open a volume that has some. */
     struct envol_space *space;
-    const uint8_t *snapshot; /* open, read-only: UUID of the one whose image is opened; or NULL */
+    /* Open.  Read-only: UUID of the snapshot whose image is opened; with
+     * ENVOL_OPEN_ABANDON_SNAPSHOTS: of the only one that is given up; or NULL. */
+    const uint8_t *snapshot;
 };
 
 /*

@@ -19,11 +19,11 @@ static bool has(const struct envol_volume_options *options, uint32_t flag)
     return options != NULL && (options->flags & flag) != 0;
 }
 
-/* An image is read only, and of what the volume is now. */
+/* An image is read only, and of what the volume is now; a writer may name one to give it up. */
 static bool snapshot_is_sound(const struct envol_volume_options *options)
 {
-    if (has(options, ENVOL_OPEN_READ_ONLY) && has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS))
-        return false;
+    if (has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS))
+        return !has(options, ENVOL_OPEN_READ_ONLY);
     return options->snapshot == NULL ||
            (has(options, ENVOL_OPEN_READ_ONLY) && !has(options, ENVOL_OPEN_OTHER_COPY) &&
             options->space != NULL);
@@ -70,9 +70,9 @@ static enum envol_status prepare_writer(struct envol_volume *volume,
                                         const struct envol_volume_options *options,
                                         struct envol_error *error)
 {
-    enum envol_status status =
-        envol_snapshots_open(volume, options == NULL ? NULL : options->space,
-                             has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS), error);
+    enum envol_status status = envol_snapshots_open(
+        volume, options == NULL ? NULL : options->space, has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS),
+        options == NULL ? NULL : options->snapshot, error);
 
     if (status == ENVOL_OK)
         status = envol_area_replay(volume, error);
@@ -175,7 +175,7 @@ static enum envol_status open_volume(struct envol_store *store, const struct env
         status = envol_volume_lock_store(store, read_only, error);
     if (status != ENVOL_OK)
         return status;
-    if (options != NULL && options->snapshot != NULL)
+    if (read_only && options->snapshot != NULL)
         status = open_image(store, &call, options, volume, error);
     else
         status = open_locked(store, &call, options, read_only, for_restore, volume, error);

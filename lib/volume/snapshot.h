@@ -107,9 +107,11 @@ void envol_snapshot_close(struct envol_snapshot *snapshot);
 /* snapshot_set.c */
 /* A new volume's. */
 enum envol_status envol_snapshots_begin(struct envol_volume *volume, struct envol_space *space);
-/* A writer's at open, before it changes any page: space may be NULL. */
+/* A writer's at open, before it changes any page: space may be NULL.  abandon: all of them go, or
+ * the one of the uuid (ENVOL_E_RANGE). */
 enum envol_status envol_snapshots_open(struct envol_volume *volume, struct envol_space *space,
-                                       bool abandon, struct envol_error *error);
+                                       bool abandon, const uint8_t *uuid,
+                                       struct envol_error *error);
 void envol_snapshots_close(struct envol_snapshots *set, bool own);
 /* Tells the header what the files hold by now; whether that is news.  Growth, or access alone. */
 bool envol_snapshots_note(struct envol_volume *volume);

@@ -116,21 +116,60 @@ static enum envol_status open_one(struct envol_volume *volume,
  * Readers of an image would take for old what is written from here on: with their lock held there
  * are none.
  */
-static enum envol_status abandon_all(struct envol_volume *volume, struct envol_error *error)
+static enum envol_status lock_out_readers(struct envol_volume *volume, struct envol_error *error)
 {
-    struct envol_header *header = volume->header;
     enum envol_status status =
         envol_store_lock(volume->store, ENVOL_LOCK_READERS, ENVOL_LOCK_EXCLUSIVE, 0, error);
 
+    return status == ENVOL_E_BUSY
+               ? envol_fail(error, status, "readers have the volume open, and maybe an image")
+               : status;
+}
+
+/* Whatever the files are like, and wherever; those that are there go, as far as that can be. */
+static void remove_files(struct envol_space *space, const struct envol_snapshot_record *records,
+                         uint32_t count)
+{
+    for (uint32_t i = 0; space != NULL && i < count; i++) {
+        char name[ENVOL_SNAPSHOT_NAME_BYTES];
+        envol_snapshot_name(records[i].uuid, name);
+        (void)envol_space_remove(space, name, NULL);
+    }
+}
+
+/* All of them, or one that the header names. */
+static enum envol_status abandon_some(struct envol_volume *volume, struct envol_space *space,
+                                      const struct envol_snapshot_record *one,
+                                      struct envol_error *error)
+{
+    struct envol_header *header = volume->header;
+    struct envol_snapshot_record gone[ENVOL_SNAPSHOTS_MAX];
+    uint32_t count = one != NULL ? 1 : header->snapshot_count;
+    enum envol_status status = lock_out_readers(volume, error);
+
     if (status != ENVOL_OK)
-        return status == ENVOL_E_BUSY
-                   ? envol_fail(error, status, "readers have the volume open, and maybe an image")
-                   : status;
-    while (header->snapshot_count > 0)
-        envol_snapshots_remove(header, header->snapshots[0].uuid);
+        return status;
+    memcpy(gone, one != NULL ? one : header->snapshots, count * sizeof(gone[0]));
+    for (uint32_t i = 0; i < count; i++)
+        envol_snapshots_remove(header, gone[i].uuid);
     status = envol_volume_commit(volume, volume->mark, volume->clean, error);
     (void)envol_store_lock(volume->store, ENVOL_LOCK_READERS, ENVOL_LOCK_NONE, 0, NULL);
+    if (status == ENVOL_OK)
+        remove_files(space, gone, count);
     return status;
+}
+
+static enum envol_status abandon_named(struct envol_volume *volume, struct envol_space *space,
+                                       const uint8_t *uuid, struct envol_error *error)
+{
+    const struct envol_snapshot_record *one = NULL;
+
+    if (uuid != NULL) {
+        one = envol_snapshots_find(volume->header, uuid);
+        if (one == NULL)
+            return envol_fail(error, ENVOL_E_RANGE, "the volume has no such snapshot");
+    }
+    return volume->header->snapshot_count > 0 ? abandon_some(volume, space, one, error) : ENVOL_OK;
 }
 
 struct orphans {
@@ -194,13 +233,13 @@ static void remove_orphans(struct envol_volume *volume, struct envol_space *spac
 }
 
 enum envol_status envol_snapshots_open(struct envol_volume *volume, struct envol_space *space,
-                                       bool abandon, struct envol_error *error)
+                                       bool abandon, const uint8_t *uuid, struct envol_error *error)
 {
     const struct envol_header *header = volume->header;
     enum envol_status status = ENVOL_OK;
 
-    if (abandon && header->snapshot_count > 0)
-        status = abandon_all(volume, error);
+    if (abandon)
+        status = abandon_named(volume, space, uuid, error);
     if (status != ENVOL_OK)
         return status;
     if (space == NULL && header->snapshot_count > 0)
