@@ -18,7 +18,7 @@ int tape_sink(void *ctx, const void *bytes, size_t count)
     struct tape *tape = ctx;
 
     if (strikes(tape))
-        return EPIPE;
+        return tape->answer != 0 ? tape->answer : EPIPE;
     if (tape->count + count > tape->room) {
         tape->room = (tape->count + count) * 2;
         tape->bytes = realloc(tape->bytes, tape->room);
@@ -36,7 +36,7 @@ int tape_source(void *ctx, void *bytes, size_t capacity, size_t *count)
     size_t n = tape->count - tape->at;
 
     if (strikes(tape))
-        return EPIPE;
+        return tape->answer != 0 ? tape->answer : EPIPE;
     n = n < capacity ? n : capacity;
     if (tape->step > 0 && n > tape->step)
         n = tape->step;
@@ -51,6 +51,7 @@ struct tape *tape_rewind(struct tape *tape)
 {
     tape->at = 0;
     tape->calls = tape->fail_at = 0;
+    tape->answer = 0;
     return tape;
 }
 

@@ -12,7 +12,8 @@ struct tape {
     uint8_t *bytes;
     size_t count, room, at;
     size_t step;             /* a read gives so many bytes at most; 0: all that are asked for */
-    unsigned calls, fail_at; /* the call of that number (1: the next) fails with EPIPE; 0: none */
+    unsigned calls, fail_at; /* the call of that number (1: the next) fails; 0: none */
+    int answer;              /* with that; 0: EPIPE */
 };
 envol_backup_sink tape_sink;
 envol_backup_source tape_source;

@@ -9,6 +9,8 @@
 #include "page/trailer.h"
 #include "support.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -227,6 +229,41 @@ START_TEST(misbehaving_providers)
 }
 END_TEST
 
+/* A status of a callback's is passed on, and no number that is none. */
+START_TEST(what_a_tape_answers)
+{
+    static const struct {
+        int answer;
+        enum envol_status expected;
+        int os_errno;
+    } answers[] = {
+        {EPIPE, ENVOL_E_IO, EPIPE},
+        {-(int)ENVOL_E_CANCELLED, ENVOL_E_CANCELLED, 0},
+        {-(int)ENVOL_E_CORRUPT, ENVOL_E_CORRUPT, 0},
+        {-(int)ENVOL_E_POLICY - 1, ENVOL_E_IO, 0},
+        {INT_MIN, ENVOL_E_IO, 0},
+    };
+    struct tape *const tapes[] = {&scratch, &scratch_list, &list, &full, &full, &scratch};
+    static const size_t thing[] = {0, 0, 0, 1, 2, 3};
+
+    if (!begin(0))
+        return;
+    for (size_t i = 0; i < sizeof(tapes) / sizeof(tapes[0]); i++)
+        for (size_t k = 0; k < sizeof(answers) / sizeof(answers[0]); k++) {
+            if (answers[k].expected == ENVOL_E_CORRUPT && thing[i] == 3)
+                continue; /* raw copies have no such status of their own */
+            reset();
+            tapes[i]->fail_at = 1;
+            tapes[i]->answer = answers[k].answer;
+            ck_assert_int_eq(things[thing[i]].run(), answers[k].expected);
+            ck_assert_int_eq(b.f.error.status, answers[k].expected);
+            ck_assert_int_eq(b.f.error.os_errno, answers[k].os_errno);
+            ck_assert_ptr_nonnull(strstr(b.f.error.message, " could not be "));
+        }
+    finish();
+}
+END_TEST
+
 /* Each call of the tapes, and short reads of all lengths. */
 START_TEST(each_call_of_a_tape_fails)
 {
@@ -376,6 +413,7 @@ int main(void)
     tcase_add_loop_test(tcase, each_allocation_fails, 0, 2 * THINGS);
     tcase_add_loop_test(tcase, each_provider_call_fails, 0, THINGS - 1);
     tcase_add_test(tcase, misbehaving_providers);
+    tcase_add_test(tcase, what_a_tape_answers);
     tcase_add_test(tcase, each_call_of_a_tape_fails);
     tcase_add_test(tcase, a_source_that_gives_too_much);
     tcase_add_loop_test(tcase, no_plaintext_and_no_key, 0, 2);

@@ -18,9 +18,10 @@
 extern "C" {
 #endif
 
-/* Takes count bytes, all of them, and answers 0; or an errno: the call fails with ENVOL_E_IO. */
+/* Takes count bytes, all of them, and answers 0; or an errno: the call fails with ENVOL_E_IO; or a
+ * status made negative, -(int)ENVOL_E_TIMEOUT, say: the call fails with that one. */
 typedef int envol_backup_sink(void *ctx, const void *bytes, size_t count);
-/* Gives up to capacity bytes, and how many to *count; 0 bytes: that was all.  0, or an errno. */
+/* Gives up to capacity bytes, and how many to *count; 0 bytes: that was all.  Answers as a sink. */
 typedef int envol_backup_source(void *ctx, void *bytes, size_t capacity, size_t *count);
 /* Called every few hundred KiB; return 0 to go on, another number to stop: ENVOL_E_CANCELLED. */
 typedef int envol_backup_progress(void *ctx, uint64_t done_pages, uint64_t pages);

@@ -76,7 +76,7 @@ static enum envol_status start(struct envol_message *message, const uint8_t key[
 {
     enum envol_status status = envol_message_start(message, key, head, head_bytes);
 
-    if (status != ENVOL_E_WRONG_KEY)
+    if (status != ENVOL_E_WRONG_KEY || message->callback_failed)
         return status;
     return envol_fail(message->error, ENVOL_E_CORRUPT, "the head of %s is damaged", message->name);
 }

@@ -172,7 +172,7 @@ enum envol_status envol_backup_head_read(struct envol_backup_head *head,
         status = read_start(head, message);
         if (status == ENVOL_OK)
             status = read_rest(head);
-        else if (status != ENVOL_E_CORRUPT)
+        else if (status != ENVOL_E_CORRUPT || message->callback_failed)
             return status; /* it was told */
     }
     if (status != ENVOL_OK)

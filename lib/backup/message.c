@@ -36,15 +36,36 @@ void envol_message_close(struct envol_message *message)
     message->chunked = NULL;
 }
 
+/* --- Callbacks --- */
+
+/* No number that is none of a status leaves the library. */
+enum envol_status envol_callback_fail(int answer, const char *name, const char *what,
+                                      struct envol_error *error)
+{
+    enum envol_status status = ENVOL_E_IO;
+
+    if (answer > 0)
+        return envol_fail_errno(error, status, answer, "%s could not be %s", name, what);
+    if (answer >= -(int)ENVOL_E_POLICY)
+        status = (enum envol_status) - answer;
+    return envol_fail(error, status, "%s could not be %s: %s", name, what,
+                      envol_status_message(status));
+}
+
+static enum envol_status fail_callback(struct envol_message *message, int answer, const char *what)
+{
+    message->callback_failed = true;
+    return envol_callback_fail(answer, message->name, what, message->error);
+}
+
 /* --- Writing --- */
 
 static enum envol_status give(struct envol_message *message, const void *bytes, size_t count)
 {
-    int os_errno = message->sink(message->ctx, bytes, count);
+    int answer = message->sink(message->ctx, bytes, count);
 
-    if (os_errno != 0)
-        return envol_fail_errno(message->error, ENVOL_E_IO, os_errno, "%s could not be written",
-                                message->name);
+    if (answer != 0)
+        return fail_callback(message, answer, "written");
     message->bytes += count;
     return ENVOL_OK;
 }
@@ -107,10 +128,9 @@ static enum envol_status fetch(struct envol_message *message, uint8_t *bytes, si
     *got = 0;
     while (*got < count) {
         size_t n = 0;
-        int os_errno = message->source(message->ctx, bytes + *got, count - *got, &n);
-        if (os_errno != 0)
-            return envol_fail_errno(message->error, ENVOL_E_IO, os_errno, "%s could not be read",
-                                    message->name);
+        int answer = message->source(message->ctx, bytes + *got, count - *got, &n);
+        if (answer != 0)
+            return fail_callback(message, answer, "read");
         if (n == 0)
             break;
         if (n > count - *got)

@@ -22,7 +22,13 @@ struct envol_message {
     uint8_t *plain, *sealed;       /* a chunk */
     size_t filled, at;             /* bytes in plain; of them taken */
     uint64_t bytes;                /* that went through the callback */
+    bool callback_failed;          /* the status that was answered is the callback's */
 };
+
+/* What a callback that failed answered: an errno, or a status made negative.  name: of the message;
+ * what: "written", "read". */
+enum envol_status envol_callback_fail(int answer, const char *name, const char *what,
+                                      struct envol_error *error);
 
 /* The rest of the message is filled in by the caller before.  flags: of the arena. */
 enum envol_status envol_message_open(struct envol_message *message, uint32_t flags);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Raw copies: a store's bytes, while nobody writes them. */
+#include "backup/message.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "store/store.h"
@@ -11,11 +12,9 @@
 static enum envol_status give(envol_backup_sink *sink, void *ctx, const void *bytes, size_t count,
                               struct envol_error *error)
 {
-    int os_errno = sink(ctx, bytes, count);
+    int answer = sink(ctx, bytes, count);
 
-    return os_errno == 0
-               ? ENVOL_OK
-               : envol_fail_errno(error, ENVOL_E_IO, os_errno, "the copy could not be written");
+    return answer == 0 ? ENVOL_OK : envol_callback_fail(answer, "the copy", "written", error);
 }
 
 static enum envol_status copy_all(struct envol_store *store, envol_backup_sink *sink, void *ctx,
