@@ -182,16 +182,17 @@ say "SELECT name FROM users: $(sqlite3 users.db 'SELECT name FROM users') in the
 
 envol keygen backup.key >/dev/null
 envol keygen restored.key >/dev/null
-envol backup users.vol --cmk file:cmk.key --to file:backup.key --changes users.list full.backup
+envol backup users.vol --cmk file:cmk.key --to file:backup.key --record --changes users.list full.backup
 sqlite3 users.db "UPDATE users SET name = 'Bob'"
 envol import users.vol --cmk file:cmk.key --force users.db
-envol backup users.vol --cmk file:cmk.key --to file:backup.key --changes users.list next.backup
+envol backup users.vol --cmk file:cmk.key --to file:backup.key --record --changes users.list next.backup
 for backup in full.backup next.backup; do
     [ "$(search $backup "$(in_hex original.db 0 64)")" = absent ] || die "$backup holds plaintext"
     envol backup --verify --from file:backup.key $backup >/dev/null || die "$backup is not whole"
 done
 say "a full backup of $(wc -c <full.backup) bytes and one of what changed," \
     "$(wc -c <next.backup), both under backup.key, verified"
+say "may backup.key be retired? $(envol info users.vol --cmk file:cmk.key --ledger | grep 'no slot')"
 envol restore restored.vol --cmk file:restored.key --from file:backup.key full.backup next.backup
 envol export restored.vol --cmk file:restored.key --force restored.db
 cmp users.db restored.db || die 'the restored database is another one'
