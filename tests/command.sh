@@ -8,6 +8,7 @@ BUILD=${BUILD:-build}
 program=$(basename "$0" .sh)
 mkdir -p "$BUILD/tests/tmp"
 BUILD=$(cd "$BUILD" && pwd)
+golden=$(cd "$(dirname "$0")" && pwd)/golden
 work=$(mktemp -d "$BUILD/tests/tmp/$program.XXXXXX")
 children=()
 # shellcheck disable=SC2317 # called by the trap
@@ -138,3 +139,18 @@ echo 'a few words that were imported' >cmk.txt
 : >everything
 : >out
 : >err
+
+# unpack NAME FILE: of tests/golden/.
+unpack() {
+    python3 - "$golden/$1.hex" >"$2" <<'END'
+import sys
+data = bytearray()
+for line in open(sys.argv[1], encoding="ascii"):
+    offset, text = line.split()
+    if offset == "END":
+        data = data.ljust(int(text), b"\0")
+    else:
+        data = data.ljust(int(offset), b"\0") + bytes.fromhex(text)
+sys.stdout.buffer.write(data)
+END
+}

@@ -95,21 +95,6 @@ test_catalogs() {
     unsound s.vol.d/backups-*
 }
 
-# unpack NAME FILE: of tests/golden/.
-unpack() {
-    python3 - "$tests/golden/$1.hex" >"$2" <<'END'
-import sys
-data = bytearray()
-for line in open(sys.argv[1], encoding="ascii"):
-    offset, text = line.split()
-    if offset == "END":
-        data = data.ljust(int(text), b"\0")
-    else:
-        data = data.ljust(int(offset), b"\0") + bytes.fromhex(text)
-sys.stdout.buffer.write(data)
-END
-}
-
 test_golden() {
     rm -rf s.vol
     unpack space-volume s.vol

@@ -104,6 +104,7 @@ int run_snapshot_list(const struct options *options);
 int run_snapshot_delete(const struct options *options);
 int run_catalog_list(const struct options *options);
 int run_catalog_forget(const struct options *options);
+int run_log_verify(const struct options *options);
 
 /*
  * Parses argv.  Answers STATUS_OK with *verb set; with *verb NULL when --help or --version was all

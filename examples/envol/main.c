@@ -128,6 +128,8 @@ static const struct verb verbs[] = {
     {"catalog forget", run_catalog_forget, TAKES_CMK | TAKES_SPACE | TAKES_ALL, 2, true,
      "VOL UUID --cmk URI [--space DIR], or VOL --all --cmk URI [--space DIR]",
      "takes a backup that is gone from the catalog; --all: all of them, and a damaged catalog"},
+    {"log verify", run_log_verify, TAKES_CMK | TAKES_SPACE, 1, true, "VOL --cmk URI [--space DIR]",
+     "reads every record of the volume's transaction log"},
 };
 
 int main(int argc, char **argv)

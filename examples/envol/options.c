@@ -214,7 +214,7 @@ static void print_help(const struct verb *verbs, size_t count)
            "N         bytes of a page's record on disk, K or M may follow; default 16K\n"
            "MB/s      how much of a volume is sealed again in a second, at most\n"
            "FILE      - or none is standard input or output\n"
-           "--space DIR is where a volume's snapshots and its catalog are; VOL.d without it\n"
+           "--space DIR is where a volume's snapshots, catalog and log are; VOL.d without it\n"
            "--audit FILE, with any verb that takes --cmk, appends a line of JSON for each use of\n"
            "          a key service\n"
            "\n"
@@ -242,6 +242,10 @@ static int refuse_verb(const struct parser *parser)
         return fail_usage(NULL, "catalog: list or forget?");
     if (strcmp(parser->operands[0], "catalog") == 0)
         return fail_usage(NULL, "catalog %s: unknown verb; see envol --help", parser->operands[1]);
+    if (strcmp(parser->operands[0], "log") == 0 && parser->operand_count == 1)
+        return fail_usage(NULL, "log: verify?");
+    if (strcmp(parser->operands[0], "log") == 0)
+        return fail_usage(NULL, "log %s: unknown verb; see envol --help", parser->operands[1]);
     if (strcmp(parser->operands[0], "key") != 0)
         return fail_usage(NULL, "%s: unknown verb; see envol --help", parser->operands[0]);
     if (parser->operand_count == 1)
