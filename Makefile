@@ -77,7 +77,7 @@ DEPS = gcc g++ libc6-dev make pkg-config libsodium-dev libssl-dev libcurl4-opens
        python3-cryptography-vectors valgrind strace gdb nbdkit nbdkit-plugin-dev libnbd-bin \
        python3-libnbd fio e2fsprogs postgresql
 DEPS_CI = clang clang-format cmake debhelper libclang-rt-14-dev gcovr gnuplot-nox lintian man-db \
-          shellcheck
+          qemu-utils shellcheck
 DEPS_ARM = gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
            libssl-dev:arm64 check:arm64
 
@@ -120,10 +120,11 @@ FUZZERS      = $(FUZZ_SRC:%.c=$(BUILD)/%)
 KAT         := $(if $(KAT_SRC),$(BUILD)/tests/kat)
 BENCH       := $(if $(BENCH_SRC),$(BUILD)/tests/bench)
 SINGLE      := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
-# What other programs load, from examples/NAME, if pkg-config finds their package; PLUGINS, the
-# names of those that this build makes.
+# What other programs load, from examples/NAME, if pkg-config finds their package, and where below
+# LIBDIR it is installed; PLUGINS, the names of those that this build makes.
 FILE_nbdkit := nbdkit-envol-plugin.so
 PACKAGE_nbdkit := nbdkit
+WHERE_nbdkit := nbdkit/plugins/
 ALL_PLUGINS := $(patsubst FILE_%,%,$(filter FILE_%,$(.VARIABLES)))
 PLUGIN_FILES = $(foreach name,$(PLUGINS),$(BUILD)/$(FILE_$(name)))
 MULTI       := $(filter-out common $(ALL_PLUGINS),$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
@@ -533,7 +534,7 @@ fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJ
 install_filled = set -e; $(with_libcrypto); for file in $(1); do $(fill_in) $$file | \
                  $(INSTALL) -m 644 /dev/stdin '$(DESTDIR)$(2)'/$$(basename $$file .in); done
 
-install: product ## install below DESTDIR and PREFIX
+install: product $(PLUGIN_FILES) ## install below DESTDIR and PREFIX
 	$(INSTALL) -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(config_dir)' \
 		'$(DESTDIR)$(INCLUDEDIR)/envol'
 	$(INSTALL) -m 644 $(ARCHIVES) '$(DESTDIR)$(LIBDIR)'
@@ -549,6 +550,10 @@ install: product ## install below DESTDIR and PREFIX
 	$(INSTALL) -m 644 $(wildcard include/envol/*.h) '$(DESTDIR)$(INCLUDEDIR)/envol'
 	$(if $(filter $(BUILD)/envol,$(PROGRAMS)),$(INSTALL) -d '$(DESTDIR)$(BINDIR)' && \
 		$(INSTALL) -m 755 $(BUILD)/envol '$(DESTDIR)$(BINDIR)')
+	@set -e; for plugin in $(foreach name,$(PLUGINS),$(WHERE_$(name))$(FILE_$(name))); do \
+		$(INSTALL) -d '$(DESTDIR)$(LIBDIR)'/$${plugin%/*}; \
+		$(INSTALL) -m 755 $(BUILD)/$${plugin##*/} '$(DESTDIR)$(LIBDIR)'/$$plugin; \
+	done
 	@set -e; for page in $(MANUALS); do \
 		section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; file=$${page##*/}; \
 		$(INSTALL) -d "$$dir"; $(INSTALL) -m 644 $$page "$$dir"; \
@@ -571,6 +576,7 @@ uninstall: ## remove what install put there
 		%,'$(DESTDIR)$(LIBDIR)/%',$(call files_of,$(name)) pkgconfig/$(name).pc)) \
 		$(patsubst lib/%.in,'$(DESTDIR)$(config_dir)/%',$(CMAKE)) \
 		'$(DESTDIR)$(BINDIR)/envol' \
+		$(foreach name,$(ALL_PLUGINS),'$(DESTDIR)$(LIBDIR)/$(WHERE_$(name))$(FILE_$(name))') \
 		$(patsubst include/%,'$(DESTDIR)$(INCLUDEDIR)/%',$(HEADERS)) \
 		$(patsubst %,'$(DESTDIR)$(DOCDIR)/%',README.md COPYING $(EXAMPLES))
 	@for page in $(MANUALS); do \

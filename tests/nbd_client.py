@@ -5,7 +5,8 @@
 usage: nbd_client.py VERB URI [ARGUMENT]...
   model SEED SECONDS     several connections, each with a model of its own bytes
   semantics              zero, trim, fast zero, FUA, flush, unwritten bytes, bounds
-  bad FIRST...           reads all pages: those that are named answer EIO, all others read
+  once WHAT              one write; WHAT: plain, fua, or flush after it
+  bad PAGE...            reads all pages: those that are named answer EIO, all others read
   load FILE              writes until the server is gone; FILE: what it was told to be durable
   check FILE             that all of it is there
   dark FILE              reads on one connection until it fails, waits for FILE, goes on
@@ -172,6 +173,13 @@ def semantics(uri):
     expect("another export", refusal(connect, uri, "other") != 0, True)
 
 
+def once(uri, what):
+    client = connect(uri)
+    client.pwrite(bytes(100), 5, nbd.CMD_FLAG_FUA if what == "fua" else 0)
+    if what == "flush":
+        client.flush()
+
+
 def bad(uri, *pages):
     client = connect(uri)
     pages = {int(page) for page in pages}
@@ -267,5 +275,5 @@ def snapshot(uri):
 
 
 if __name__ == "__main__":
-    verbs = (model, semantics, bad, load, check, dark, snapshot)
+    verbs = (model, semantics, once, bad, load, check, dark, snapshot)
     {verb.__name__: verb for verb in verbs}[sys.argv[1]](*sys.argv[2:])

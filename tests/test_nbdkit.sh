@@ -100,6 +100,26 @@ test_requests() {
     done
 }
 
+# syncs WHAT: how often the volume is synced when one request is served.
+syncs() {
+    timeout 60 strace -f -qq -e trace=fsync,fdatasync -o trace nbdkit -U - "$plugin" dev.vol \
+        cmk=file:cmk.key --run "/usr/bin/python3 '$root/tests/nbd_client.py' once \"\$uri\" $1" >&2
+    grep -c 'sync(' trace
+}
+test_durable() {
+    local plain
+    rm -f dev.vol
+    # shellcheck disable=SC2046 # words
+    ok nbdkit -U - "$plugin" $(new aes-256-xts) --run true
+    if ! strace -o trace true 2>/dev/null; then
+        echo 'SKIP flush and FUA reach the disk: strace may not trace here'
+        return
+    fi
+    plain=$(syncs plain)
+    holds test "$(syncs fua)" -eq $((plain + 1))
+    holds test "$(syncs flush)" -eq $((plain + 1))
+}
+
 # What fio wrote it finds again; several jobs, many requests at once.
 test_fio() {
     local suite
@@ -273,4 +293,4 @@ test_secrets() {
 }
 
 envol keygen cmk.key >/dev/null
-run_parts parameters copies requests fio kill damage daemon key_calls lease late_key snapshot file_system secrets
+run_parts parameters copies requests durable fio kill damage daemon key_calls lease late_key snapshot file_system secrets

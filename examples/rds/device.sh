@@ -5,7 +5,7 @@
 #     ext4 on $mnt  -  a loop device  -  nbdfuse  -  nbdkit  -  the volume
 #
 # Each part is taken down by what is there of it, so device_down cleans up after any failure.
-mnt=$work/mnt
+mnt=${work:?}/mnt
 block=$work/block # the file that nbdfuse makes
 loop='' nbdkit_pid='' fuse_pid=''
 
@@ -39,7 +39,7 @@ serve() {
     nbdkit -f -v -D nbdkit.backend.datapath=0 -D nbdkit.backend.controlpath=0 -U "$work/socket" \
         "$@" >"$work/nbdkit.log" 2>&1 &
     nbdkit_pid=$!
-    until_true 60 nbdinfo --size "$uri"
+    until_true 60 nbdinfo --size "${uri:?}"
 }
 
 # attach: a loop device that holds what the server serves.

@@ -3,7 +3,7 @@
 # A PostgreSQL cluster in $mnt/data, WAL included; sourced by rds.sh.  It listens on a Unix socket in
 # $work/run alone, and runs as the user postgres.
 bin=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
-data=$mnt/data
+data=${mnt:?}/data
 
 as_postgres() {
     (cd / && runuser -u postgres -- "$@")
@@ -11,7 +11,7 @@ as_postgres() {
 
 cluster_make() {
     install -d -o postgres -g postgres -m 700 "$data"
-    as_postgres "$bin/initdb" -D "$data" -A trust -E UTF8 --locale=C.UTF-8 >"$work/initdb.log" 2>&1
+    as_postgres "$bin/initdb" -D "$data" -A trust -E UTF8 --locale=C.UTF-8 >"${work:?}/initdb.log" 2>&1
     cat >>"$data/postgresql.conf" <<CONF
 listen_addresses = ''
 unix_socket_directories = '$work/run'
