@@ -37,6 +37,7 @@ def connect(uri, export=None):
 
 
 def page_of(client):
+    """0: the device has none in the protocol's terms."""
     return client.get_block_size(nbd.SIZE_PREFERRED)
 
 
@@ -94,7 +95,7 @@ class Share:
             flags = nbd.CMD_FLAG_NO_HOLE if self.random.random() < 0.5 else 0
             self.client.zero(last - first, start + first, flags)
             model[first:last] = bytes(last - first)
-        elif what < 0.7:
+        elif what < 0.7 and self.page > 0:
             self.client.trim(last - first, start + first)
             piece[2] = self.trimmed(start, first, last, model)
         else:

@@ -98,6 +98,12 @@ test_requests() {
         stop
         holds grep -q ' clean$' <(envol info dev.vol)
     done
+    # A volume that was not made for it: pages of 16,336 bytes.
+    rm -f dev.vol
+    ok envol create dev.vol --cmk file:cmk.key
+    serve dev.vol cmk=file:cmk.key size=4182016
+    ok client model "$uri" "${ENVOL_TEST_SEED:-$RANDOM}" 0.7
+    stop
 }
 
 # syncs WHAT: how often the volume is synced when one request is served.

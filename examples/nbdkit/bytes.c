@@ -75,6 +75,23 @@ static enum envol_status read_whole(struct envol_volume *volume, const struct pi
     return ENVOL_OK;
 }
 
+/* One page, as a batch: that tells what the store's failure was. */
+static enum envol_status read_page(struct envol_volume *volume, uint64_t page_no, uint8_t *page,
+                                   struct envol_error *error)
+{
+    struct envol_page_io io = {.page_no = page_no, .page = page};
+
+    return settled(envol_page_read_batch(volume, &io, 1, error));
+}
+
+static enum envol_status write_page(struct envol_volume *volume, uint64_t page_no, uint8_t *page,
+                                    struct envol_error *error)
+{
+    struct envol_page_io io = {.page_no = page_no, .page = page};
+
+    return envol_page_write_batch(volume, &io, 1, error);
+}
+
 static enum envol_status read_part(struct envol_volume *volume, const struct piece *piece,
                                    uint8_t *bytes, uint32_t page_bytes, struct envol_error *error)
 {
@@ -82,10 +99,9 @@ static enum envol_status read_part(struct envol_volume *volume, const struct pie
     enum envol_status status = ENVOL_E_NO_MEMORY;
 
     if (page != NULL)
-        status = settled(envol_page_read(volume, piece->page_no, page));
+        status = read_page(volume, piece->page_no, page, error);
     if (status == ENVOL_OK)
         memcpy(bytes, page + piece->skip, piece->bytes);
-    error->page_no = piece->page_no;
     free(page);
     return status;
 }
@@ -124,15 +140,14 @@ static enum envol_status change_part(struct device *device, const struct piece *
     enum envol_status status = ENVOL_E_NO_MEMORY;
 
     if (page != NULL)
-        status = settled(envol_page_read(device->volume, piece->page_no, page));
+        status = read_page(device->volume, piece->page_no, page, error);
     if (status == ENVOL_OK) {
         if (change->data != NULL)
             memcpy(page + piece->skip, change->data, piece->bytes);
         else
             memset(page + piece->skip, 0, piece->bytes);
-        status = envol_page_write(device->volume, piece->page_no, page);
+        status = write_page(device->volume, piece->page_no, page, error);
     }
-    error->page_no = piece->page_no;
     free(page);
     return status;
 }

@@ -28,7 +28,7 @@ cluster_start() {
 }
 
 cluster_stop() {
-    as_postgres "$bin/pg_ctl" stop -s -w -t 60 -D "$data" "$@"
+    as_postgres "$bin/pg_ctl" stop -s -w -t 60 -D "$data"
 }
 
 is_running() {
