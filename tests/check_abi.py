@@ -72,7 +72,10 @@ def members(body):
 def facts(header):
     """What a header fixes: (a line of the record, with %zu or %lld; its values in C)."""
     text = public_api.read(header)
-    for name, body in re.findall(r"^struct (envol_\w+) \{(.*?)\n\}", text, re.S | re.M):
+    structs = re.findall(r"^struct (envol_\w+) \{(.*?)\n\}", text, re.S | re.M)
+    if len(structs) != len(re.findall(r"\bstruct \w+\s*\{|\bunion\b|\bstruct\s*\{", text)):
+        raise SystemExit(f"{header}: a struct that cannot be read")
+    for name, body in structs:
         struct = f"struct {name}"
         yield f"{struct}: size %zu, alignment %zu", f"sizeof({struct}), _Alignof({struct})"
         for member, kind in members(body):

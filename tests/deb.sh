@@ -4,26 +4,10 @@
 # programs are built and run with what they hold, unpacked and not installed.
 #
 # usage: BUILD=build bash tests/deb.sh      (make deb-check)
-set -uo pipefail
-BUILD=$(realpath "${BUILD:-build}")
-passed=0 failed=0
-work=$(mktemp -d "$BUILD/deb/unpacked.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-triplet=$(${CC:-cc} -dumpmachine)
+# shellcheck source=tests/expect.sh
+. "$(dirname "$0")/expect.sh"
+triplet=$($CC -dumpmachine)
 lib=usr/lib/$triplet
-
-# expect WHAT COMMAND...: the command succeeds.
-expect() {
-    local what=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$what: $*"
-        cat "$work/log"
-    fi
-}
 
 # Every tag fails, of whatever severity; what is overridden says why in the package.
 complaints() {
@@ -77,5 +61,4 @@ else
     echo 'SKIP find_package with the packages: cmake is not installed'
 fi
 
-echo "deb: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

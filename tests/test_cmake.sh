@@ -1,37 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # find_package(envol) in a real CMake build, from a tree that was moved after it was installed.
-set -uo pipefail
-BUILD=${BUILD:-build} CC=${CC:-cc} MAKE=${MAKE:-make} PROVIDERS=${PROVIDERS:-}
-passed=0 failed=0
+# shellcheck source=tests/expect.sh
+. "$(dirname "$0")/expect.sh"
+PROVIDERS=${PROVIDERS:-}
 if ! command -v cmake >/dev/null; then
     echo 'SKIP find_package: cmake is not installed'
-    echo 'test_cmake: 0 passed, 0 failed'
-    exit 0
+    finish
+    exit
 fi
-mkdir -p "$BUILD/tests/tmp"
-work=$(cd "$BUILD/tests/tmp" && mktemp -d "$PWD/cmake.XXXXXX")
-trap 'rm -rf "$work"' EXIT
 version=$(sed -n 's/^#define ENVOL_VERSION_[A-Z]* //p' include/envol/types.h | paste -sd .)
 major=${version%%.*}
 
-# expect WHAT COMMAND...: the command succeeds.
-expect() {
-    local what=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$what: $*"
-        cat "$work/log"
-    fi
-}
-refuse() {
-    ! "$@"
-}
-
-unset MAKEFLAGS MAKELEVEL MFLAGS
 # A multiarch directory, as CMake looks there too.
 triplet=$($CC -dumpmachine)
 expect 'make install' "$MAKE" BUILD="$BUILD" CC="$CC" install DESTDIR="$work/root" PREFIX=/usr \
@@ -67,22 +47,21 @@ needs() {
     readelf -d "$work/build/with_$1" | grep -q "NEEDED.*\[$2\.so\.$major\]"
 }
 expect 'the shared library is needed by its SONAME' needs envol libenvol
-expect 'the archive makes it needless' refuse needs envol_static libenvol
+refuse 'the archive makes it needless' needs envol_static libenvol
 for name in $PROVIDERS; do
     expect "libenvol-$name is needed" needs "$name" "libenvol-$name"
 done
-expect 'no path of the build is in the files' refuse grep -rqF -e "$work" -e "$PWD" "$config"
+refuse 'no path of the build is in the files' grep -rqF -e "$work" -e "$PWD" "$config"
 
 expect 'any version' request REQUIRED
 expect 'the very version' request "$version" EXACT REQUIRED
 expect 'an older one' request "$major.0.0" REQUIRED
-expect 'a newer one is refused' refuse request "$major.99" REQUIRED
-expect 'another SONAME is refused' refuse request "$((major + 1))" REQUIRED
-expect 'an unknown component is refused' refuse request REQUIRED COMPONENTS teleport
+refuse 'a newer one is refused' request "$major.99" REQUIRED
+refuse 'another SONAME is refused' request "$((major + 1))" REQUIRED
+refuse 'an unknown component is refused' request REQUIRED COMPONENTS teleport
 expect 'an optional one is not' request REQUIRED OPTIONAL_COMPONENTS teleport
 rm -f "$work/moved/tree/lib/$triplet"/libenvol-kms.so*
-expect 'a component that is not there is refused' refuse request REQUIRED COMPONENTS kms
+refuse 'a component that is not there is refused' request REQUIRED COMPONENTS kms
 expect 'it says which' grep -q 'no envol::kms' "$work/request/log"
 
-echo "test_cmake: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

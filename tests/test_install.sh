@@ -3,32 +3,13 @@
 # Installs into a scratch DESTDIR as a packager does, builds C99 and C++ programs against it with
 # pkg-config, both ways of linking, loads the library with dlopen, and looks for what uninstall leaves
 # behind, or takes along.
-set -uo pipefail
-BUILD=${BUILD:-build} CC=${CC:-cc} CXX=${CXX:-c++} MAKE=${MAKE:-make}
-PKG_CONFIG=${PKG_CONFIG:-pkg-config}
-mkdir -p "$BUILD/tests/tmp"
-work=$(cd "$BUILD/tests/tmp" && mktemp -d "$PWD/install.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+# shellcheck source=tests/expect.sh
+. "$(dirname "$0")/expect.sh"
+CXX=${CXX:-c++} PKG_CONFIG=${PKG_CONFIG:-pkg-config}
 root=$work/root prefix=/usr/local
 # A packager's directory for libraries; the .pc file has to follow it.
 libdir=$prefix/lib/triplet
-passed=0 failed=0
 
-# expect WHAT COMMAND...: the command succeeds.
-expect() {
-    local what=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "$what: $*"
-        cat "$work/log"
-    fi
-}
-
-# Another make's jobs and overrides are not ours.
-unset MAKEFLAGS MAKELEVEL MFLAGS
 make_here() {
     $MAKE BUILD="$BUILD" DESTDIR="$root" PREFIX="$prefix" LIBDIR="$libdir" CC="$CC" "$@"
 }
@@ -211,5 +192,4 @@ expect 'uninstall leaves no file' test -z "$(find "$root" -not -type d)"
 expect 'uninstall leaves no directory of ours' test -z "$(find "$root" -name '*envol*')"
 expect 'uninstall of nothing' make_here uninstall
 
-echo "test_install: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish
