@@ -269,7 +269,7 @@ libs = @$(BUILD)/packages.libs $(LDLIBS)
 
 all: product $(PROGRAMS) $(PLUGIN_FILES) ## the libraries, static and shared, and all programs (default)
 
-product: $(LIBRARIES) $(filter $(BUILD)/envol,$(PROGRAMS)) ## those and the command alone
+product: $(LIBRARIES) $(filter $(BUILD)/envol,$(PROGRAMS)) ## what install takes: the libraries and the command
 
 # --- Library -------------------------------------------------------------------------------------
 
@@ -583,9 +583,9 @@ uninstall: ## remove what install put there
 		section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; rm -f "$$dir/$${page##*/}"; \
 		for name in $$($(man_names) $$page); do rm -f "$$dir/$$name.$$section"; done; \
 	done
-	@for dir in '$(DESTDIR)$(INCLUDEDIR)/envol' '$(DESTDIR)$(config_dir)' $(DOC_DIRS); do echo "$$dir"; done | \
-		sort -r | while read -r dir; do \
-		test ! -d "$$dir" || rmdir --ignore-fail-on-non-empty "$$dir"; \
-	done
+	@printf '%s\n' '$(DESTDIR)$(INCLUDEDIR)/envol' '$(DESTDIR)$(config_dir)' $(DOC_DIRS) | sort -r | \
+		while read -r dir; do \
+			test ! -d "$$dir" || rmdir --ignore-fail-on-non-empty "$$dir"; \
+		done
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
