@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Manuals are lint clean, their prototypes are the headers', and their C examples compile and link.
+# Manuals are lint clean, their prototypes are the headers', their C examples compile and link, and
+# their excerpts are in the sources.
 set -eu
 BUILD=${BUILD:-build} CC=${CC:-cc} PKG_CONFIG=${PKG_CONFIG:-pkg-config}
 export PYTHONDONTWRITEBYTECODE=1
@@ -67,6 +68,9 @@ verdict "$status" 'prototypes' "$work/log"
 status=0
 python3 tests/manuals.py examples "$work" "$@" >"$work/log" 2>&1 || status=1
 verdict "$status" 'examples' "$work/log"
+status=0
+python3 tests/manuals.py excerpts "$@" >"$work/log" 2>&1 || status=1
+verdict "$status" 'excerpts' "$work/log"
 
 # Linked with the shared library: an example can use nothing that is not exported.
 for source in "$work"/*.c; do

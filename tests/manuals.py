@@ -4,6 +4,7 @@
 As a program:
     manuals.py synopsis PAGE...       compares each SYNOPSIS with the headers
     manuals.py examples DIR PAGE...   writes the C programs of EXAMPLES to DIR/PAGE.N.c
+    manuals.py excerpts PAGE...       looks for what follows `.\\" excerpt: FILE` in that file
 
 A `.Bd -literal` block in EXAMPLES that begins with `#include` is a whole C program (or, without a
 main, a whole C file).  In section 3 every block has to be one; other sections may show the shell.
@@ -107,6 +108,35 @@ def blocks(page):
     return found
 
 
+def excerpts(page):
+    """(file, text) of each literal block behind a comment that says where it is from."""
+    found, file, current = [], None, None
+    for line in lines_of(page):
+        if line.startswith('.\\" excerpt: '):
+            file = line.split()[-1]
+        elif file and line.startswith(".Bd -literal"):
+            current = []
+        elif file and line.startswith(".Ed"):
+            found.append((file, "\n".join(current) + "\n"))
+            file, current = None, None
+        elif current is not None:
+            current.append(unescape(line, page))
+    return found
+
+
+def check_excerpts(pages):
+    """An excerpt is whole lines of its file, and so is compiled with it."""
+    passed = failed = 0
+    for page in pages:
+        for file, text in excerpts(page):
+            with open(file, encoding="utf-8") as source:
+                found = "\n" + text in "\n" + source.read()
+            passed, failed = passed + found, failed + (not found)
+            if not found:
+                print(f"{page}: this is not in {file}:\n{text}")
+    return passed, failed
+
+
 def check_synopsis(pages):
     functions = public_api.functions()
     passed = failed = 0
@@ -141,6 +171,8 @@ def write_examples(directory, pages):
 def main(command, *args):
     if command == "synopsis":
         passed, failed = check_synopsis(args)
+    elif command == "excerpts":
+        passed, failed = check_excerpts(args)
     else:
         passed, failed = write_examples(args[0], args[1:])
     print(f"{command}: {passed} passed, {failed} failed")

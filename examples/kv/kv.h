@@ -28,10 +28,16 @@
  * The root and its copy are written as libenvol writes its header: one of them is always whole, and
  * they differ only in the middle of a change, when what either names is still there.
  *
+ * To read: open.c, the way in; commit.c, with the log; run.c and table.c, pages that the store
+ * seals and unseals itself; flush.c and root.c, the order in which files change; backup.c.  What
+ * any store has, and libenvol has no part in: item.h, list.c, page.c, cursor.c, read.c and most of
+ * base.c.
+ *
  * Why both kinds of I/O.  What must be in snapshots and backups, grow, and be given a new DEK lies
  * in the volume's pages: the library does all that.  Runs come and go as whole files: this store
  * writes them itself, with one call to seal a whole run.  A snapshot folds first, so that the pages
- * alone hold everything; a change of the DEK does too, so that no run of the old one is left.
+ * alone hold everything; a change of the DEK does too, so that no run of the old one is left.  Who
+ * knows nothing of runs must not do these on DIR/volume: the command envol, say.
  */
 #ifndef KV_H
 #define KV_H
