@@ -98,33 +98,34 @@ test_snapshot() { drive snapshot snapshot; }
 
 # --- Kills and failures at each call that writes, syncs or removes.
 
-# at_each HOW DIR EVERY: puts key "last" into a copy of DIR, and HOW befalls one of its calls; then all
-# that was there before is there, and the key too if it was said so.
+# at_each HOW DIR EVERY COMMAND...: the command on a copy of DIR, and HOW befalls one of its calls; then
+# all that was there before is there, and what was put under "last" too, if it was said so.
 calls=(pwrite64 write fsync fdatasync unlinkat)
 at_each() {
-    local call n ended there tried=0 wrong=0
-    done_by_kv scan "$2"
-    cp out "$2.scan"
+    local how=$1 from=$2 every=$3 call n ended there tried=0 wrong=0
+    shift 3
+    done_by_kv scan "$from"
+    cp out "$from.scan"
     for call in "${calls[@]}"; do
-        for ((n = 1; n < 100; n += $3)); do
+        for ((n = 1; n < 100; n += every)); do
             rm -rf copy
-            cp -r "$2" copy
+            cp -r "$from" copy
             run sh -c '"$@"; exit $?' sh strace -f -qq -o calls -e trace="$call" \
-                -e inject="$call:$1:when=$n" kv put copy last 'the last canary' --cmk "$cmk"
+                -e inject="$call:$how:when=$n" kv "$@" --cmk "$cmk"
             ended=$status
             grep -q -e INJECTED -e 'killed by' calls || break
             tried=$((tried + 1))
             # It goes on, and nothing that a crash left stays.
-            printf 'scan\nput\tlast\tagain\ncheck\n' | kv shell copy --cmk "$cmk" >out
+            printf '%s\n' scan rotate 'put	last	again' check | kv shell copy --cmk "$cmk" >out
             there=$(grep -c '^last	' out)
-            sed '/^ok$/,$d; /^last	/d' out | cmp -s - "$2.scan" || wrong=$((wrong + 1))
-            [ "$ended" -ne 0 ] || [ "$there" -eq 1 ] || wrong=$((wrong + 1))
+            sed '/^ok$/,$d; /^last	/d' out | cmp -s - "$from.scan" || wrong=$((wrong + 1))
+            [ "$ended" -ne 0 ] || [ "$1" != put ] || [ "$there" -eq 1 ] || wrong=$((wrong + 1))
             [ "$(figure bad) $(figure runs)" = "0 $(find copy -name 'run-*' | wc -l)" ] || wrong=$((wrong + 1))
         done
     done
     holds test "$wrong" = 0
     holds test "$tried" -ge 10
-    echo "$1 at $tried calls of ${2##*/}"
+    echo "$how at $tried calls of $1, $from"
 }
 
 test_each_call() {
@@ -138,22 +139,33 @@ test_each_call() {
     for i in {2..9}; do lines 4096 "$i" | sed "s/^key/key$((i % 3))/" | kv load runs --batch 4096 --cmk "$cmk" >/dev/null; done
     done_by_kv check runs
     holds test "$(figure runs)" = 8
-    at_each signal=KILL full 1
-    at_each error=EIO full 3
-    at_each signal=KILL runs 3
+    at_each signal=KILL full 1 put copy last 'the last canary'
+    at_each error=EIO full 3 put copy last 'the last canary'
+    at_each signal=KILL runs 3 put copy last 'the last canary'
+    at_each signal=KILL runs 5 rotate copy
+    # Whatever was unfinished, the next rotation ended: one DEK opens all.
+    ok envol info copy/volume --cmk "$cmk" --ledger
+    holds test "$(grep -c '^ledger .*epoch' out)" = 1
 }
 
-# The run, then the directory, then the root, then its copy, each synced before the next; then the
-# commit that made it necessary.
+# traced DIR: what writes, syncs and removes, and in which file, when a put to a copy of DIR flushes.
+traced() {
+    rm -rf copy
+    cp -r "$1" copy
+    run strace -f -y -qq -o calls -e trace="$(IFS=,; echo "${calls[*]}")" kv put copy last value --cmk "$cmk"
+    sed -E 's/^[0-9]+ +//; s/^([a-z]+)[0-9]*\([0-9]+<[^>]*\/([a-z]+)[^>]*>.*/\1 \2/' calls | uniq
+}
+# Each is synced before the next: what nobody names; the root; its copy; then what is named no more
+# is removed, and what made it necessary is committed.
 test_order() {
     if ! strace -o calls true 2>/dev/null; then return; fi
-    rm -rf copy
-    cp -r full copy
-    run strace -f -y -qq -o calls -e trace="$(IFS=,; echo "${calls[*]}")" kv put copy last value --cmk "$cmk"
-    sed -n '/run-/,$p' calls | sed -E 's/^[0-9]+ +//; s/^(p?write|f[a-z]*)[0-9]*\([0-9]+<[^>]*\/([a-z]+)[^>]*>.*/\1 \2/' |
-        head -n 9 >order
-    holds cmp order <(printf '%s\n' 'write run' 'fsync run' 'fsync copy' 'pwrite volume' 'fdatasync volume' \
-        'pwrite volume' 'fdatasync volume' 'pwrite log' 'fdatasync log')
+    local named=('pwrite volume' 'fdatasync volume' 'pwrite volume' 'fdatasync volume')
+    traced full >order
+    holds cmp <(sed -n '/ run/,$p' order | head -n 9) \
+        <(printf '%s\n' 'write run' 'fsync run' 'fsync copy' "${named[@]}" 'pwrite log' 'fdatasync log')
+    traced runs >order
+    holds cmp <(sed '/unlinkat/q' order | tail -n 7) \
+        <(printf '%s\n' 'pwrite volume' 'fdatasync volume' "${named[@]}" 'unlinkat copy')
 }
 
 # --- The store as a whole.
