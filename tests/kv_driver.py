@@ -128,17 +128,31 @@ def model():
     print(f"{len(state)} keys after 80 commits; {kv('check', directory).strip()}")
 
 
+class Killer(threading.Thread):
+    """Kills a process after a while: from its start, where recovery is, or from its first commit."""
+    def __init__(self, process, seconds, has_begun):
+        super().__init__()
+        self.process, self.seconds, self.has_begun = process, seconds, has_begun
+        self.start()
+
+    def run(self):
+        deadline = time.monotonic() + 20
+        while not self.has_begun() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(self.seconds)
+        self.process.kill()
+
+
 class Round:
     """Commits without a pause until the kill.  Each puts its number under the key "commit"."""
     def __init__(self, number):
         self.first, self.commits, self.safe = number, [], 0
 
-    def run(self, seconds):
+    def run(self, seconds, at_once):
         shell = Shell()
         listener = threading.Thread(target=self.count, args=(shell.process.stdout,))
-        killer = threading.Timer(seconds, shell.process.kill)
         listener.start()
-        killer.start()
+        killer = Killer(shell.process, seconds, lambda: at_once or self.safe > 0)
         try:
             while True:
                 number = self.first + len(self.commits) + 1
@@ -169,9 +183,9 @@ class Round:
 
 def kills():
     state, number, safe = {}, 0, 0
-    for _ in range(10):
+    for turn in range(10):
         written = Round(number)
-        written.run(chance.uniform(0.03, 0.35))
+        written.run(chance.uniform(0.01, 0.25), turn % 3 == 1)
         found = parse(kv("scan", directory).splitlines())
         count = int(found.get("commit", number)) - number
         if count < written.safe:
@@ -196,9 +210,8 @@ def threads():
         said = []
         listener = threading.Thread(target=lambda: said.extend(
             line for line in loader.stdout if line.endswith("\n")))
-        killer = threading.Timer(chance.uniform(0.05, 0.4), loader.kill)
         listener.start()
-        killer.start()
+        killer = Killer(loader, chance.uniform(0.02, 0.3), lambda: bool(said))
         line = 0
         try:
             while True:
