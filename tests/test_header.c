@@ -7,6 +7,7 @@
 #include "page_fixture.h"
 #include "support.h"
 
+#include <envol/header_keys.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
@@ -197,8 +198,11 @@ START_TEST(no_random_uuid)
     const uint8_t uuid[ENVOL_UUID_BYTES] = {1};
     struct envol_header_params params = {.struct_size = sizeof(params), .uuid = uuid};
     struct envol_header *header = (struct envol_header *)1;
+    struct envol_keyring *keyring = (struct envol_keyring *)1;
 
     random_fails = true;
+    ck_status(envol_keyring_temporary(&params, 0, &keyring), ENVOL_E_RANDOM);
+    ck_assert_ptr_null(keyring);
     ck_status(envol_header_new(NULL, &header), ENVOL_E_RANDOM);
     ck_assert_ptr_null(header);
     ck_ok(envol_header_new(&params, &header));

@@ -384,6 +384,32 @@ START_TEST(what_is_not_rotated)
 }
 END_TEST
 
+/* --- Keys of a process --- */
+
+/* Two of them have nothing in common, and nothing of a key service's. */
+START_TEST(temporary_keys)
+{
+    const struct envol_header_params params = {
+        .struct_size = sizeof(params), .page_bytes = PAGE, .stride_bytes = RECORD};
+    const struct envol_header_params odd = {.struct_size = sizeof(odd), .page_bytes = 7};
+    struct envol_keyring *one, *other;
+    uint8_t record[RECORD];
+
+    ck_ok(envol_keyring_temporary(&params, 0, &one));
+    ck_ok(envol_keyring_temporary(&params, 0, &other));
+    seal_page(one, record);
+    ck_ok(read_page(one, record));
+    ck_status(read_page(other, record), ENVOL_E_CORRUPT);
+    ck_assert_uint_eq(fake_kms_calls(kms, FAKE_ANY), 0);
+    envol_keyring_close(one);
+    envol_keyring_close(other);
+    ck_status(envol_keyring_temporary(&odd, 0, &one), ENVOL_E_ARGUMENT);
+    ck_assert_ptr_null(one);
+    ck_status(envol_keyring_temporary(NULL, ENVOL_OPEN_DISCOVER, &one), ENVOL_E_ARGUMENT);
+    ck_status(envol_keyring_temporary(NULL, 0, NULL), ENVOL_E_ARGUMENT);
+}
+END_TEST
+
 /* --- What a provider says comes through --- */
 
 static const enum envol_status provider_says[] = {
@@ -490,6 +516,7 @@ static Suite *suite(void)
     tcase_add_test(c, every_slot_has_the_next_dek);
     tcase_add_test(c, a_slot_without_its_cmk);
     tcase_add_test(c, what_is_not_rotated);
+    tcase_add_test(c, temporary_keys);
     tcase_add_loop_test(c, a_provider_that_fails, 0,
                         sizeof(provider_says) / sizeof(provider_says[0]));
     tcase_add_test(c, wrappings_that_do_not_fit);

@@ -10,6 +10,7 @@
 #include "store/store.h"
 #include "support.h"
 
+#include <envol/header_keys.h>
 #include <string.h>
 #include <unistd.h>
 #if ENVOL_WITH_LIBCRYPTO
@@ -78,6 +79,8 @@ static bool take_aes_away(void)
 /* Nothing is written, and no handle given. */
 static int cannot_create(struct machine *m)
 {
+    struct envol_keyring *keyring;
+
     for (size_t i = 0; i < 2; i++) {
         struct envol_error error = ENVOL_ERROR_INIT;
         struct envol_volume *volume = (void *)m;
@@ -90,6 +93,7 @@ static int cannot_create(struct machine *m)
         child_expects(envol_store_size(store, &bytes, NULL) == ENVOL_OK && bytes == 0);
         envol_store_close(store);
     }
+    child_expects(ck_note(envol_keyring_temporary(NULL, 0, &keyring)) == ENVOL_E_UNSUPPORTED);
     return 0;
 }
 

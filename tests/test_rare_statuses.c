@@ -9,6 +9,7 @@
 #include "key_fixture.h"
 #include "volume_fixture.h"
 
+#include <envol/header_keys.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -100,9 +101,12 @@ static enum envol_status fill_arena(void)
 
 START_TEST(no_memory_for_keys)
 {
+    struct envol_keyring *keyring;
+
     fails.mprotect = true;
     ck_assert_int_eq(fill_arena(), ENVOL_E_NO_MEMORY);
     ck_key_file_calls(ENVOL_E_NO_MEMORY);
+    ck_status(envol_keyring_temporary(NULL, 0, &keyring), ENVOL_E_NO_MEMORY);
     fails.mprotect = false;
     ck_ok(envol_key_file_rotate(key.path, &key.error));
 }
@@ -110,9 +114,12 @@ END_TEST
 
 START_TEST(no_locked_memory_for_keys)
 {
+    struct envol_keyring *keyring;
+
     fails.mlock = true;
     ck_assert_int_eq(fill_arena(), ENVOL_E_LOCKED_MEMORY);
     ck_key_file_calls(ENVOL_E_LOCKED_MEMORY);
+    ck_status(envol_keyring_temporary(NULL, 0, &keyring), ENVOL_E_LOCKED_MEMORY);
     fails.mlock = false;
     ck_ok(envol_key_file_rotate(key.path, &key.error));
 }

@@ -68,6 +68,17 @@ envol_header_rotate_by(struct envol_header *next, const struct envol_header *hea
                        size_t cmk_count, const struct envol_volume_options *options,
                        struct envol_keyring **new_keyring, struct envol_error *error);
 
+/*
+ * A keyring under a DEK that is drawn here, and neither wrapped nor stored: for temporary files,
+ * which nobody can read any more when it is closed or the process ends.  params as of
+ * envol_header_new (suite, geometry, UUID; NULL: the defaults), flags ENVOL_OPEN_INHERIT and
+ * ENVOL_OPEN_ALLOW_UNLOCKED.  *keyring is NULL on failure.
+ * ENVOL_E_ARGUMENT, ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_RANDOM, ENVOL_E_UNSUPPORTED.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status
+envol_keyring_temporary(const struct envol_header_params *params, uint32_t flags,
+                        struct envol_keyring **keyring);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A header and the CMKs of its slots: sealed, unlocked, given a slot, given the next DEK. */
+/* A header and the CMKs of its slots: sealed, unlocked, given a slot, given the next DEK; and keys
+ * without either. */
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "header/header.h"
 #include "page/revoke.h"
 #include "volume/keys.h"
@@ -249,5 +251,31 @@ envol_header_rotate_by(struct envol_header *next, const struct envol_header *hea
     envol_free(draft.wrapped);
     if (status == ENVOL_OK)
         envol_error_clear(error);
+    return status;
+}
+
+enum envol_status envol_keyring_temporary(const struct envol_header_params *params, uint32_t flags,
+                                          struct envol_keyring **keyring)
+{
+    struct envol_header *header;
+    void *dek;
+    enum envol_status status;
+
+    if (keyring == NULL)
+        return ENVOL_E_ARGUMENT;
+    *keyring = NULL;
+    if ((flags & ~ENVOL_KEYRING_FLAGS) != 0)
+        return ENVOL_E_ARGUMENT;
+    status = envol_header_new(params, &header); /* what the keys are bound to; nobody sees it */
+    if (status != ENVOL_OK)
+        return status;
+    status = envol_arena_alloc(ENVOL_DEK_BYTES, flags, &dek);
+    if (status == ENVOL_OK) {
+        status = envol_random(dek, ENVOL_DEK_BYTES);
+        if (status == ENVOL_OK)
+            status = envol_header_make_keyring(header, dek, flags, keyring);
+        end_dek(dek);
+    }
+    envol_header_free(header);
     return status;
 }
