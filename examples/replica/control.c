@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Control pages: magic8 | count u64 | lsn u64 | history16 | role u32, and zeros. */
-#include "bytes.h"
+#include "common/bytes.h"
 #include "engine.h"
 #include "say.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Opening, recovery and closing of the engine. */
 #include "engine.h"
-#include "bytes.h"
+#include "common/bytes.h"
 #include "say.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A follower's beginning: its greeting, and a backup that it may get as an answer. */
-#include "bytes.h"
+#include "common/bytes.h"
 #include "net.h"
 #include "say.h"
 #include "sides.h"

@@ -3,7 +3,7 @@
  * Changes: log, sync, pages, now and then a checkpoint.  One lock for all of it, which keeps this
  * short; envol_log_sync lets threads share one sync if an engine wants more of them at a time.
  */
-#include "bytes.h"
+#include "common/bytes.h"
 #include "engine.h"
 #include "say.h"
 

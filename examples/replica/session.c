@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Keys for one connection, by way of a volume that is nothing but its header. */
 #include "session.h"
-#include "bytes.h"
+#include "common/bytes.h"
 #include "net.h"
 #include "say.h"
 

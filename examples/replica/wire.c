@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One message is one record; its data begins with the type and an LSN. */
 #include "wire.h"
-#include "bytes.h"
+#include "common/bytes.h"
 #include "net.h"
 #include "say.h"
 

@@ -8,7 +8,7 @@
  * the machine stopped; nobody deletes it, as a catalog that somebody put back would then delete the
  * tables that it does not know.
  */
-#include "bytes.h"
+#include "common/bytes.h"
 #include "disk.h"
 #include "engine.h"
 

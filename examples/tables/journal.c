@@ -8,7 +8,7 @@
  * files and bytes only: it serves records of any kind and length, and is written home without their
  * keys.
  */
-#include "bytes.h"
+#include "common/bytes.h"
 #include "disk.h"
 #include "engine.h"
 

@@ -3,7 +3,7 @@
  * Tables: a row lies in the first page that had room for it, and is found by looking through them.
  * They are small, and many; what grows large wants an index, of pages sealed just so.
  */
-#include "bytes.h"
+#include "common/bytes.h"
 #include "disk.h"
 #include "engine.h"
 

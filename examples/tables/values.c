@@ -4,7 +4,7 @@
  * says where and how long.  Rows that go leave their blob behind, and so does a crash between an
  * append and its commit; an engine for more than an example would copy the others together.
  */
-#include "bytes.h"
+#include "common/bytes.h"
 #include "disk.h"
 #include "engine.h"
 

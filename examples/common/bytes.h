@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Numbers in pages and messages: little-endian, of any size up to 8 bytes, at any alignment. */
-#ifndef REPLICA_BYTES_H
-#define REPLICA_BYTES_H
+/* Numbers on disk and in messages: little-endian, of any size up to 8 bytes, at any alignment. */
+#ifndef COMMON_BYTES_H
+#define COMMON_BYTES_H
 
 #include <stddef.h>
 #include <stdint.h>
