@@ -8,9 +8,10 @@
 #                                 include/envol-NAME.h, its tests are test_NAME*.c, fuzz_NAME*.c
 #   examples/NAME.c, NAME/*.c     the program build/NAME
 #   examples/common/*.c           what several of them share
-#   examples/nbdkit/*.c           what nbdkit loads, build/nbdkit-envol-plugin.so
+#   examples/nbdkit, sqlite       what those load: build/nbdkit-envol-plugin.so, build/envolvfs.so
 #   tests/test_NAME.c             the suite build/tests/test_NAME
 #   tests/kat*.c bench*.c         build/tests/kat, build/tests/bench
+#   tests/sqlite/workload.c       build/tests/workload_sqlite3, workload_sqlcipher
 #   tests/fuzz_NAME.c             a libFuzzer target
 #   tests/modules/fake_NAME.c     build/tests/fake_NAME.so, for the suites of libenvol-NAME to load
 #   other tests/*.c               helpers that all of these share
@@ -34,8 +35,9 @@ WERROR         ?= 0
 WITH_LIBCRYPTO ?= auto
 WITH_KMS       ?= auto
 WITH_PKCS11    ?= auto
-# The same for the plugin of nbdkit.
+# The same for the plugins of nbdkit and SQLite.
 WITH_NBDKIT    ?= auto
+WITH_SQLITE    ?= auto
 # What the programs are linked with: static, so that they run from the build directory, or shared, as
 # a distribution wants the command that it installs.
 LINK           ?= static
@@ -73,11 +75,11 @@ SONAME  := libenvol.so.$(MAJOR)
 SHARED  := libenvol.so.$(VERSION)
 
 DEPS = gcc g++ libc6-dev make pkg-config libsodium-dev libssl-dev libcurl4-openssl-dev \
-       libjansson-dev libp11-kit-dev openssl softhsm2 check mandoc sqlite3 python3 \
+       libjansson-dev libp11-kit-dev libsqlite3-dev openssl softhsm2 check mandoc sqlite3 python3 \
        python3-cryptography-vectors valgrind strace gdb nbdkit nbdkit-plugin-dev libnbd-bin \
        python3-libnbd fio e2fsprogs postgresql
-DEPS_CI = clang clang-format cmake debhelper libclang-rt-14-dev gcovr gnuplot-nox lintian man-db \
-          qemu-utils shellcheck
+DEPS_CI = clang clang-format cmake debhelper libclang-rt-14-dev gcovr gnuplot-nox libsqlcipher-dev \
+          lintian man-db qemu-utils shellcheck
 DEPS_ARM = gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
            libssl-dev:arm64 check:arm64
 
@@ -125,6 +127,9 @@ SINGLE      := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 FILE_nbdkit := nbdkit-envol-plugin.so
 PACKAGE_nbdkit := nbdkit
 WHERE_nbdkit := nbdkit/plugins/
+FILE_sqlite := envolvfs.so
+PACKAGE_sqlite := sqlite3
+WHERE_sqlite := envol/
 ALL_PLUGINS := $(patsubst FILE_%,%,$(filter FILE_%,$(.VARIABLES)))
 PLUGIN_FILES = $(foreach name,$(PLUGINS),$(BUILD)/$(FILE_$(name)))
 MULTI       := $(filter-out common $(ALL_PLUGINS),$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
@@ -153,7 +158,7 @@ CMAKE       := $(wildcard lib/*.cmake.in)
 EXAMPLES    := $(sort $(wildcard examples/*.* examples/*/*.*))
 SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
-.PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms rds bench-nbdkit check kat install uninstall clean help \
+.PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms rds bench-nbdkit bench-sqlite check kat install uninstall clean help \
         format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
         coverage asan ubsan tsan arm valgrind abi-check abi-record product short deb deb-check \
         chosen suites tests FORCE
@@ -166,7 +171,7 @@ SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 	@echo 'variables: BUILD CC CFLAGS CPPFLAGS LDFLAGS WERROR WITH_LIBCRYPTO WITH_KMS WITH_PKCS11'
-	@echo '           WITH_NBDKIT LINK PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DOCDIR'
+	@echo '           WITH_NBDKIT WITH_SQLITE LINK PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DOCDIR'
 	@echo '           DESTDIR PKG_CONFIG'
 	@echo '           FUZZ_SECONDS BENCH_FLAGS ENVOL_TEST_SEED'
 
@@ -349,6 +354,11 @@ $(BUILD)/$(FILE_$(1)): $$($(1)_obj) $(ARCHIVES) $(BUILD)/packages.libs $(BUILD)/
 endef
 $(foreach name,$(ALL_PLUGINS),$(eval $(call plugin,$(name))))
 
+# One source, once with each library: their functions have the same names.
+$(BUILD)/tests/workload_%: tests/sqlite/workload.c $(BUILD)/flags
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -o $@ $< \
+		$$($(PKG_CONFIG) --cflags --libs $*) $(if $(filter sqlcipher,$*),-DWITH_SQLCIPHER)
+
 demo: all ## tell the story of an encrypted volume, with real parts
 	@BUILD=$(BUILD) sh examples/demo.sh
 
@@ -475,6 +485,9 @@ bench-openssl: $(BENCH) ## compare its libcrypto rows with openssl speed
 
 bench-nbdkit: all ## compare the nbdkit plugin with nbdkit's luks filter (needs qemu-img)
 	@BUILD=$(BUILD) bash tests/bench_nbdkit.sh
+
+bench-sqlite: all $(BUILD)/tests/workload_sqlite3 $(BUILD)/tests/workload_sqlcipher ## compare envolvfs with SQLite in clear and SQLCipher
+	@python3 tests/bench_sqlite.py $(BUILD) $(BENCH_FLAGS)
 
 # Of the last run of bench, or of one that it makes.
 bench-plot: ## draw build/bench.png of that run: kernels by page size (needs gnuplot)

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pages of a database, sealed at their places. */
+#include "database.h"
+#include "blocks.h"
+#include "reserve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What SQLite reads of a database before it knows anything of it. */
+enum { HEADER_READ_BYTES = 100, AT_PAGE_SIZE = 16, AT_RESERVED = 20, AT_COUNTER = 24 };
+
+static struct database *database_of(sqlite3_file *base)
+{
+    return (struct database *)base;
+}
+
+/* --- Keys ---*/
+
+static int refuse(struct database *database, int code, const char *message)
+{
+    if (message != database->message)
+        sqlite3_snprintf(sizeof database->message, database->message, "%s", message);
+    return complain(code, database->path, "%s", database->message);
+}
+
+/* What a connection has of its own beside the keys. */
+static int take_keys(struct database *database, enum envol_status status)
+{
+    if (status == ENVOL_OK)
+        status = envol_lane_open(database->keys->keyring, &database->lane);
+    if (status == ENVOL_OK) {
+        database->record = malloc(database->keys->page_bytes);
+        if (database->record == NULL)
+            status = ENVOL_E_NO_MEMORY;
+    }
+    if (status == ENVOL_OK) {
+        database->message[0] = '\0';
+        return SQLITE_OK;
+    }
+    envol_lane_close(database->lane);
+    keys_close(database->keys);
+    database->lane = NULL;
+    database->keys = NULL;
+    return refuse(database, code_of(status),
+                  database->message[0] != '\0' ? database->message : envol_status_message(status));
+}
+
+int database_unlock(struct database *database)
+{
+    sqlite3_file *below = database->file.below;
+
+    if (database->keys != NULL)
+        return SQLITE_OK;
+    switch (keys_look(below)) {
+    case HEADER_NONE:
+        return SQLITE_OK;
+    case HEADER_ENVOL:
+        return take_keys(database, keys_open(&database->keys, below, database->path,
+                                             database->cmk_uri, database->message));
+    case HEADER_FOREIGN:
+        return refuse(
+            database, SQLITE_NOTADB,
+            "no database of envolvfs: it is not encrypted, or not a database; VACUUM INTO "
+            "makes an encrypted copy of a plain one");
+    default:
+        return refuse(database, SQLITE_IOERR_READ, "the header cannot be read");
+    }
+}
+
+static uint32_t big_endian(const uint8_t *from, int bytes)
+{
+    uint32_t number = 0;
+
+    for (int i = 0; i < bytes; i++)
+        number = number << 8 | from[i];
+    return number;
+}
+
+/* The first that is written for a new database is a page, or the header of its journal. */
+int database_prepare(struct database *database, const void *from, int bytes, int at)
+{
+    uint32_t page_bytes = (uint32_t)bytes;
+    int code = database_unlock(database);
+
+    if (code != SQLITE_OK || database->keys != NULL)
+        return code;
+    if (at >= 0)
+        page_bytes = at + 4 <= bytes ? big_endian((const uint8_t *)from + at, 4) : 0;
+    if (page_bytes < PAGE_BYTES_MIN || page_bytes > PAGE_BYTES_MAX ||
+        (page_bytes & (page_bytes - 1)) != 0)
+        return refuse(database, SQLITE_IOERR_WRITE, "the page size must be 1024 to 65536 bytes");
+    return take_keys(database, keys_create(&database->keys, database->file.below, database->path,
+                                           database->cmk_uri, page_bytes, database->message));
+}
+
+/* --- Reading ---*/
+
+static sqlite3_int64 place_of(const struct database *database, sqlite3_int64 page)
+{
+    return DATA_OFFSET + page * database->keys->page_bytes;
+}
+
+/* A whole page, in place: the buffer takes the record first.  A page that SQLite never wrote is a
+ * hole, and zeros; what does not authenticate is an error, and zeros. */
+static int read_page(struct database *database, sqlite3_int64 page, uint8_t *to)
+{
+    uint32_t bytes = database->keys->page_bytes;
+    sqlite3_file *below = database->file.below;
+    enum envol_status status;
+    int code = below->pMethods->xRead(below, to, (int)bytes, place_of(database, page));
+
+    if (code != SQLITE_OK) {
+        memset(to, 0, bytes);
+        return code;
+    }
+    status = envol_page_unseal(database->keys->pages, database->lane, (uint64_t)page, to, to);
+    memset(to + bytes - RESERVED_BYTES, 0, RESERVED_BYTES);
+    if (status == ENVOL_OK || status == ENVOL_E_UNWRITTEN)
+        return SQLITE_OK;
+    return complain(code_of(status), database->path, "page %lld: %s", (long long)page + 1,
+                    envol_status_message(status));
+}
+
+/* Before there is a lock, or a rollback, page 1 may be torn or locked, or not there yet though the
+ * keys are: what SQLite is told then is the shape of the pages, and it asks again. */
+static int describe(const struct database *database, uint8_t *to)
+{
+    uint32_t bytes = database->keys == NULL ? 0 : database->keys->page_bytes;
+
+    memset(to, 0, HEADER_READ_BYTES);
+    if (bytes == 0)
+        return SQLITE_IOERR_SHORT_READ;
+    to[AT_PAGE_SIZE] = (uint8_t)(bytes >> 8);
+    to[AT_PAGE_SIZE + 1] = (uint8_t)(bytes >> 16);
+    to[AT_RESERVED] = RESERVED_BYTES;
+    return SQLITE_OK;
+}
+
+/* Parts of pages: their first 100 bytes, the counter of changes, and what is read by another page
+ * size before SQLite has seen ours. */
+static int read_parts(struct database *database, uint8_t *to, int bytes, sqlite3_int64 offset)
+{
+    int page_bytes = (int)database->keys->page_bytes;
+    int code = SQLITE_OK;
+
+    while ((code == SQLITE_OK || code == SQLITE_IOERR_SHORT_READ) && bytes > 0) {
+        int in = (int)(offset % page_bytes);
+        int piece = bytes < page_bytes - in ? bytes : page_bytes - in;
+
+        code = read_page(database, offset / page_bytes, database->record);
+        memcpy(to, database->record + in, (size_t)piece);
+        to += piece;
+        offset += piece;
+        bytes -= piece;
+    }
+    return code;
+}
+
+/*
+ * The counter of changes, which SQLite compares whenever it takes a lock, to see whether its cache
+ * is still good.  Each seal has a nonce of its own: while page 1 has the trailer that it had, it
+ * has the content that was authenticated with it, and need not be read.
+ */
+static int read_counter(struct database *database, uint8_t *to)
+{
+    uint8_t trailer[RESERVED_BYTES];
+    sqlite3_file *below = database->file.below;
+    int code = below->pMethods->xRead(below, trailer, sizeof trailer,
+                                      place_of(database, 1) - (sqlite3_int64)sizeof trailer);
+
+    if (code == SQLITE_OK && database->has_counter &&
+        memcmp(trailer, database->counter_trailer, sizeof trailer) == 0) {
+        memcpy(to, database->counter, sizeof database->counter);
+        return SQLITE_OK;
+    }
+    database->has_counter = false;
+    code = read_parts(database, to, sizeof database->counter, AT_COUNTER);
+    if (code == SQLITE_OK && database->lock_level >= SQLITE_LOCK_SHARED) { /* nobody writes it */
+        memcpy(database->counter, to, sizeof database->counter);
+        memcpy(database->counter_trailer, trailer, sizeof trailer);
+        database->has_counter = true;
+    }
+    return code;
+}
+
+static int read_unlocked(struct database *database, uint8_t *to, int bytes, sqlite3_int64 offset)
+{
+    int page_bytes = (int)database->keys->page_bytes;
+
+    if (bytes == page_bytes && offset % page_bytes == 0)
+        return read_page(database, offset / page_bytes, to);
+    if (offset == AT_COUNTER && bytes == (int)sizeof database->counter)
+        return read_counter(database, to);
+    return read_parts(database, to, bytes, offset);
+}
+
+static int read_bytes(sqlite3_file *base, void *to, int bytes, sqlite3_int64 offset)
+{
+    struct database *database = database_of(base);
+    bool is_description = offset == 0 && bytes == HEADER_READ_BYTES;
+    int code = database_unlock(database);
+
+    if (code == SQLITE_OK && database->keys != NULL) {
+        code = read_unlocked(database, to, bytes, offset);
+        if (code == SQLITE_OK || (code == SQLITE_IOERR_SHORT_READ && !is_description))
+            return code;
+    } else if (code == SQLITE_OK) {
+        memset(to, 0, (size_t)bytes);
+        return SQLITE_IOERR_SHORT_READ;
+    }
+    if (is_description)
+        return describe(database, to);
+    memset(to, 0, (size_t)bytes);
+    return code;
+}
+
+/* --- Writing ---*/
+
+bool page_tail_is_free(const uint8_t *page, uint32_t page_bytes)
+{
+    uint8_t any = 0;
+
+    for (uint32_t i = page_bytes - RESERVED_BYTES; i < page_bytes; i++)
+        any |= page[i];
+    return any == 0;
+}
+
+/* Pages up to this one that nobody writes are holes: zeros that somebody else put there are not
+ * taken for them. */
+static int seal_holes(struct database *database, sqlite3_int64 page)
+{
+    sqlite3_file *below = database->file.below;
+    sqlite3_int64 size;
+    int code = below->pMethods->xFileSize(below, &size);
+
+    if (code != SQLITE_OK)
+        return code;
+    database->end = size <= DATA_OFFSET ? 0 : (size - DATA_OFFSET) / database->keys->page_bytes;
+    for (; code == SQLITE_OK && database->end < page; database->end++) {
+        enum envol_status status = envol_page_seal_hole(database->keys->pages, database->lane,
+                                                        (uint64_t)database->end, database->record);
+
+        code =
+            status == ENVOL_OK
+                ? below->pMethods->xWrite(below, database->record, (int)database->keys->page_bytes,
+                                          place_of(database, database->end))
+                : complain(code_of(status), database->path, "%s", envol_status_message(status));
+    }
+    return code;
+}
+
+/* A page with another reserve has content where the trailer goes: a plain database that was copied
+ * over this one, page by page (sqlite3_backup). */
+static int check_page(struct database *database, sqlite3_int64 page, const uint8_t *from, int bytes,
+                      sqlite3_int64 offset)
+{
+    uint32_t page_bytes = database->keys->page_bytes;
+
+    if ((uint32_t)bytes != page_bytes || offset % page_bytes != 0)
+        return refuse(database, SQLITE_IOERR_WRITE,
+                      "the page size of an encrypted database is fixed: VACUUM INTO makes one with "
+                      "another");
+    if (!page_tail_is_free(from, page_bytes) || (page == 0 && from[AT_RESERVED] != RESERVED_BYTES &&
+                                                 from[AT_PAGE_SIZE + 1] + from[AT_PAGE_SIZE] != 0))
+        return refuse(database, SQLITE_IOERR_WRITE,
+                      "these pages do not reserve 48 bytes: a plain database is not copied into an "
+                      "encrypted one by its pages; VACUUM INTO does it");
+    return SQLITE_OK;
+}
+
+static int write_bytes(sqlite3_file *base, const void *from, int bytes, sqlite3_int64 offset)
+{
+    struct database *database = database_of(base);
+    sqlite3_file *below = database->file.below;
+    sqlite3_int64 page;
+    enum envol_status status;
+    int code = database_prepare(database, from, bytes, -1);
+
+    if (code != SQLITE_OK)
+        return code;
+    page = offset / database->keys->page_bytes;
+    code = check_page(database, page, from, bytes, offset);
+    /* What the page was is in the file of the journal before the page changes, synced or not: a
+     * process may be killed at any time. */
+    if (code == SQLITE_OK && database->journal != NULL)
+        code = blocks_flush(database->journal);
+    if (code == SQLITE_OK && page > database->end)
+        code = seal_holes(database, page);
+    if (code != SQLITE_OK)
+        return code;
+    status = envol_page_seal(database->keys->pages, database->lane, (uint64_t)page, from,
+                             database->record);
+    if (status != ENVOL_OK)
+        return complain(code_of(status), database->path, "page %lld: %s", (long long)page + 1,
+                        envol_status_message(status));
+    code = below->pMethods->xWrite(below, database->record, bytes, place_of(database, page));
+    if (code == SQLITE_OK && page >= database->end)
+        database->end = page + 1;
+    return code;
+}
+
+/* --- Size ---*/
+
+static int file_size(sqlite3_file *base, sqlite3_int64 *size)
+{
+    sqlite3_file *below = file_of(base)->below;
+    int code = below->pMethods->xFileSize(below, size);
+
+    if (code == SQLITE_OK)
+        *size = *size > DATA_OFFSET ? *size - DATA_OFFSET : 0;
+    return code;
+}
+
+/* The header stays: a database that was emptied is one with its keys. */
+static int truncate_to(sqlite3_file *base, sqlite3_int64 size)
+{
+    struct database *database = database_of(base);
+    sqlite3_file *below = database->file.below;
+    sqlite3_int64 now, page;
+    int code = database_unlock(database);
+
+    if (code == SQLITE_OK)
+        code = file_size(base, &now);
+    if (code != SQLITE_OK || size == now || database->keys == NULL)
+        return code;
+    page = size / database->keys->page_bytes;
+    if (size > now)
+        return seal_holes(database, page);
+    code = below->pMethods->xTruncate(below, DATA_OFFSET + size);
+    database->end = 0;
+    return code;
+}
+
+/* --- Locks: those of the VFS below.  Others may change the file whenever one is given up ---*/
+
+/* Of a database without a page.  One that has pages has their reserve with them. */
+static int reserve_if_new(struct database *database)
+{
+    sqlite3_int64 size;
+    int code = file_size(&database->file.base, &size);
+
+    if (code != SQLITE_OK)
+        return code;
+    database->has_reserve = true;
+    return size == 0 ? reserve_bytes(database) : SQLITE_OK;
+}
+
+static int lock_file(sqlite3_file *base, int level)
+{
+    struct database *database = database_of(base);
+    int code = database->file.below->pMethods->xLock(database->file.below, level);
+
+    database->end = 0;
+    if (code != SQLITE_OK)
+        return code;
+    if (database->lock_level < level)
+        database->lock_level = level;
+    code = database_unlock(database);
+    if (code == SQLITE_OK && !database->has_reserve)
+        code = reserve_if_new(database);
+    if (code != SQLITE_OK && level == SQLITE_LOCK_SHARED) {
+        (void)database->file.below->pMethods->xUnlock(database->file.below, SQLITE_LOCK_NONE);
+        database->lock_level = SQLITE_LOCK_NONE;
+    }
+    return code;
+}
+
+static int unlock_file(sqlite3_file *base, int level)
+{
+    struct database *database = database_of(base);
+
+    database->end = 0;
+    if (database->lock_level > level)
+        database->lock_level = level;
+    return database->file.below->pMethods->xUnlock(database->file.below, level);
+}
+
+static int check_lock(sqlite3_file *base, int *is_locked)
+{
+    sqlite3_file *below = file_of(base)->below;
+
+    return below->pMethods->xCheckReservedLock(below, is_locked);
+}
+
+static int shm_map(sqlite3_file *base, int region, int bytes, int extend, void volatile **memory)
+{
+    sqlite3_file *below = file_of(base)->below;
+
+    return below->pMethods->xShmMap(below, region, bytes, extend, memory);
+}
+
+static int shm_lock(sqlite3_file *base, int offset, int count, int flags)
+{
+    sqlite3_file *below = file_of(base)->below;
+
+    database_of(base)->end = 0;
+    return below->pMethods->xShmLock(below, offset, count, flags);
+}
+
+static void shm_barrier(sqlite3_file *base)
+{
+    sqlite3_file *below = file_of(base)->below;
+
+    below->pMethods->xShmBarrier(below);
+}
+
+static int shm_unmap(sqlite3_file *base, int is_last)
+{
+    sqlite3_file *below = file_of(base)->below;
+
+    return below->pMethods->xShmUnmap(below, is_last);
+}
+
+/* --- The rest ---*/
+
+static int sync_file(sqlite3_file *base, int flags)
+{
+    sqlite3_file *below = file_of(base)->below;
+
+    return below->pMethods->xSync(below, flags);
+}
+
+static int close_file(sqlite3_file *base)
+{
+    struct database *database = database_of(base);
+    int code = database->file.below->pMethods->xClose(database->file.below);
+
+    envol_lane_close(database->lane);
+    keys_close(database->keys);
+    free(database->record);
+    free(database->own_cmk_uri);
+    return code;
+}
+
+static int file_control(sqlite3_file *base, int op, void *argument)
+{
+    struct database *database = database_of(base);
+    sqlite3_file *below = database->file.below;
+    int code;
+
+    switch (op) {
+    case SQLITE_FCNTL_PDB:
+        database->connection = *(sqlite3 **)argument;
+        break;
+    case SQLITE_FCNTL_SIZE_HINT: /* sizes of pages in clear, and room that no page was sealed in */
+    case SQLITE_FCNTL_CHUNK_SIZE:
+        return SQLITE_OK;
+    case SQLITE_FCNTL_MMAP_SIZE: /* what lies there is nothing to look at */
+        return SQLITE_NOTFOUND;
+    case SQLITE_FCNTL_PRAGMA:
+        code = database_pragma(database, argument);
+        if (code != SQLITE_NOTFOUND)
+            return code;
+        break;
+    default:
+        break;
+    }
+    code = below->pMethods->xFileControl(below, op, argument);
+    if (op == SQLITE_FCNTL_VFSNAME && code == SQLITE_OK)
+        *(char **)argument = sqlite3_mprintf("envol/%z", *(char **)argument);
+    return code;
+}
+
+/* A block of the journal: see blocks.h. */
+static int sector_size(sqlite3_file *base)
+{
+    (void)base;
+    return BLOCK_BYTES;
+}
+
+/*
+ * A record is not written by one sector, and a page of it is torn as a whole.  That a write leaves
+ * its neighbours alone (POWERSAFE_OVERWRITE) is as true of records as of what is below; but SQLite
+ * then makes sectors of 512 bytes, and the journal needs those of a block.  It asks again when it
+ * opens a WAL, where each frame is a record of its own, and needs no padding.
+ */
+static int characteristics(sqlite3_file *base)
+{
+    sqlite3_file *below = file_of(base)->below;
+    int kept =
+        SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN | SQLITE_IOCAP_SEQUENTIAL | SQLITE_IOCAP_IMMUTABLE;
+
+    if (database_of(base)->has_wal)
+        kept |= SQLITE_IOCAP_POWERSAFE_OVERWRITE;
+    return below->pMethods->xDeviceCharacteristics(below) & kept;
+}
+
+const sqlite3_io_methods database_methods = {
+    .iVersion = 2, /* no xFetch: pages are not mapped */
+    .xClose = close_file,
+    .xRead = read_bytes,
+    .xWrite = write_bytes,
+    .xTruncate = truncate_to,
+    .xSync = sync_file,
+    .xFileSize = file_size,
+    .xLock = lock_file,
+    .xUnlock = unlock_file,
+    .xCheckReservedLock = check_lock,
+    .xFileControl = file_control,
+    .xSectorSize = sector_size,
+    .xDeviceCharacteristics = characteristics,
+    .xShmMap = shm_map,
+    .xShmLock = shm_lock,
+    .xShmBarrier = shm_barrier,
+    .xShmUnmap = shm_unmap,
+};

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The write-ahead log.  SQLite's file is a header of 32 bytes and frames of 24 bytes and a page;
+ * ours is the same with everything sealed, and 48 bytes longer:
+ *
+ *       0  sealed header 32 | trailer 48
+ *      80  frame 0: sealed { frame header 24 | page but for its reserved bytes } | trailer 48
+ *      80 + n x (24 + page size)  frame n
+ *
+ * Each is bound to its number.  A frame is sealed once, when SQLite writes it, and again only while
+ * its transaction is not committed: where SQLite writes a page of it anew, or its checksum.
+ */
+#ifndef SQLITE_WAL_H
+#define SQLITE_WAL_H
+
+#include "database.h"
+
+enum {
+    WAL_HEADER_BYTES = 32,
+    WAL_HEADER_RECORD_BYTES = WAL_HEADER_BYTES + ENVOL_TRAILER_BYTES,
+    FRAME_HEADER_BYTES = 24
+};
+
+struct wal {
+    struct file file;
+    struct database *database;
+    const char *path;
+    int page_bytes, frame_bytes; /* 0: not known yet */
+    sqlite3_int64 pending;       /* the frame whose header came and whose page did not, or -1 */
+    sqlite3_int64 at;            /* the frame that was read last, in plain, or -1 */
+    uint8_t pending_header[FRAME_HEADER_BYTES];
+    uint8_t *frame; /* one, sealed and unsealed in place */
+};
+
+extern const sqlite3_io_methods wal_methods;
+
+#endif

@@ -1,0 +1,359 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# envolvfs under the real sqlite3 shell: journals and WALs, two processes, copies of databases, what
+# becomes of files that somebody changed, nothing readable in any file, kills.  ROUNDS: kills of
+# each kind.  PARTS: those that run.
+# shellcheck source=tests/command.sh
+. "$(dirname "$0")/command.sh"
+tests=$OLDPWD/tests
+ROUNDS=${ROUNDS:-4}
+seed=${ENVOL_TEST_SEED:-$RANDOM}
+
+if [ ! -e "$BUILD/envolvfs.so" ]; then
+    echo 'SKIP envolvfs: this build has no libsqlite3-dev'
+    echo "$program: 0 passed, 0 failed"
+    exit 0
+fi
+
+db() { echo "file:$1?vfs=envol&cmk=${2:-file:cmk.key}"; }
+
+# shell DB: SQL on standard input; its lines of errors, the log of SQLite included, in err.
+shell() {
+    status=0
+    { printf '.load %s/envolvfs\n.log stderr\n.open %s\n.bail on\n' "$BUILD" "$1"; cat; } |
+        sqlite3 >out 2>err || status=$?
+    cat out err >>everything
+}
+
+# says EXPECTED DB SQL: all that it prints.
+says() {
+    shell "$2" <<<"$3"
+    if [ "$(cat out)" = "$1" ]; then good; else bad "not '$1': $3"; fi
+}
+
+# fails WORDS DB SQL: stops, and says so; nothing of the words' query is printed.
+fails() {
+    shell "$2" <<<"$3"
+    if [ "$status" -ne 0 ] && grep -qF -e "$1" err; then good; else bad "exit $status, without '$1': $3"; fi
+}
+
+# fill ROWS: a table t of so many rows, each with a text that would be known again.
+fill() {
+    echo "create table t(a integer primary key, b text);
+    with recursive c(x) as (select 1 union all select x + 1 from c where x < $1)
+    insert into t select x, 'canary-' || x || hex(randomblob(50)) from c;"
+}
+
+# Place of SQLite's page, from 1 on.
+page() { echo $((65536 + ($1 - 1) * 4096)); }
+
+# swap FILE OFFSET OFFSET BYTES
+swap() {
+    python3 -c 'import sys
+name, one, other, count = sys.argv[1], *map(int, sys.argv[2:])
+with open(name, "r+b") as f:
+    f.seek(one); a = f.read(count); f.seek(other); b = f.read(count)
+    f.seek(one); f.write(b); f.seek(other); f.write(a)' "$@"
+}
+
+test_modes() {
+    local mode size
+    for mode in delete truncate persist memory wal; do
+        for size in 1024 4096 65536; do
+            rm -f m.db*
+            says "$mode"$'\n'"3000|3000"$'\nok\nok\n'"2500|$size" "$(db m.db)" "
+                pragma page_size = $size; $(fill 1) pragma journal_mode = $mode; drop table t;
+                pragma cache_size = 10; $(fill 3000)
+                update t set b = b || 'x' where a % 3 = 0;
+                select count(*), count(distinct b) from t; pragma integrity_check;
+                begin; update t set b = ''; delete from t; rollback;
+                begin; delete from t where a > 2500; savepoint s; update t set b = 'lost';
+                rollback to s; commit; vacuum; pragma integrity_check;
+                select count(*), (select page_size from pragma_page_size) from t where b like 'canary%';"
+            lacks test -s err
+            says 2500 "$(db m.db)" 'select count(*) from t'
+        done
+    done
+}
+
+# What one writes the other reads; two writers get along by SQLite's own locks.
+test_two_processes() {
+    local mode writer
+    for mode in delete wal; do
+        rm -f two.db*
+        shell "$(db two.db)" <<<"$(fill 100) pragma journal_mode = $mode; create table n(i, who);"
+        for writer in 1 2; do
+            { printf '.load %s/envolvfs\n.open %s\n.timeout 20000\n' "$BUILD" "$(db two.db)"
+              for ((i = 0; i < 60; i++)); do
+                  echo "begin immediate; insert into n values($i, $writer); update t set b = b || 'w' where a = $i; commit; select count(*) from t;"
+              done; } | sqlite3 >"two.$writer" 2>&1 &
+        done
+        wait
+        holds test "$(sort -u two.1 two.2)" = 100
+        says '120|60'$'\nok' "$(db two.db)" 'select count(*), count(distinct i) from n; pragma integrity_check;'
+    done
+}
+
+test_copies() {
+    shell "$(db c.db)" <<<"$(fill 2000)"
+    # Attached: a transaction of both, and one that is undone in both.
+    says '2000|2000'$'\n1999|1999\nok\nok' "$(db c.db)" "
+        attach '$(db c2.db)' as two; create table two.t as select * from t;
+        select (select count(*) from t), (select count(*) from two.t);
+        begin; delete from t where a = 1; delete from two.t where a = 1; commit;
+        begin; delete from t; delete from two.t; rollback;
+        select (select count(*) from t), (select count(*) from two.t);
+        pragma main.integrity_check; pragma two.integrity_check;"
+    says 1999 "$(db c2.db)" 'select count(*) from t'
+    # Each with a CMK of its own.
+    envol keygen other.key >/dev/null
+    says 1 "$(db c.db)" "attach '$(db c3.db file:other.key)' as three; create table three.t(a);
+        insert into three.t values(1); select count(*) from three.t;"
+    says 1 "$(db c3.db file:other.key)" 'select count(*) from t'
+    fails 'authorization denied' "$(db c3.db)" 'select count(*) from t'
+    # The backup API, encrypted to encrypted, and out to plain; VACUUM INTO, in and out.
+    shell "$(db c.db)" <<<".backup $(db c4.db file:other.key)"
+    says 1999$'\nok' "$(db c4.db file:other.key)" 'select count(*) from t; pragma integrity_check;'
+    shell "$(db c.db)" <<<'.backup file:plain.db?vfs=unix'
+    holds test "$(sqlite3 plain.db 'select count(*) from t where b glob "canary*"; pragma integrity_check')" = 1999$'\nok'
+    shell "$(db c.db)" <<<"vacuum into '$(db c5.db)';"
+    says 1999$'\nok' "$(db c5.db)" 'select count(*) from t; pragma integrity_check;'
+    # A plain database, whose pages have another reserve, by statements but not by pages.
+    rm -f plain.db && sqlite3 plain.db "$(fill 500)"
+    shell plain.db <<<"vacuum into '$(db c8.db)';"
+    says 500$'\nok' "$(db c8.db)" 'select count(*) from t; pragma integrity_check;'
+    shell ':memory:' <<<"attach 'plain.db' as p; attach '$(db c6.db)' as e;
+        create table e.t as select * from p.t; select count(*) from e.t;"
+    holds test "$(cat out)" = 500
+    fails 'do not reserve 48 bytes' "$(db c7.db)" '.restore plain.db'
+    fails 'do not reserve 48 bytes' "$(db c6.db)" '.restore plain.db'
+    says 500$'\nok' "$(db c6.db)" 'select count(*) from t; pragma integrity_check;'
+}
+
+test_refusals() {
+    shell "$(db r.db)" <<<"$(fill 100)"
+    fails 'file is not a database' "$(db plain.db)" 'select * from t'
+    fails 'no database of envolvfs' "$(db plain.db)" 'pragma envol_status'
+    cp plain.db plain.copy
+    fails 'file is not a database' "$(db plain.db)" 'create table x(a)'
+    holds cmp plain.db plain.copy
+    echo 'a text of somebody' >text.db
+    fails 'file is not a database' "$(db text.db)" 'create table x(a)'
+    holds grep -qx 'a text of somebody' text.db
+    # A volume of libenvol, whose records are none of SQLite's pages; one that could be.
+    envol create v.db --cmk file:cmk.key --page-size 12288 >/dev/null
+    fails 'no database of envolvfs' "$(db v.db)" 'pragma envol_status'
+    envol create w.db --cmk file:cmk.key --page-size 4096 >/dev/null
+    envol import w.db --cmk file:cmk.key random >/dev/null
+    fails 'file is not a database' "$(db w.db)" 'select * from t'
+    # Keys: none, another one, one that does not exist, a service that does not, disabled.
+    fails 'no CMK is given' 'file:r.db?vfs=envol' 'select * from t'
+    fails 'authorization denied' "$(db r.db file:other.key)" 'select * from t'
+    fails 'authorization denied' "$(db r.db file:missing.key)" 'select * from t'
+    fails 'unknown key service' "$(db r.db cloud:key)" 'select * from t'
+    envol key disable cmk.key
+    fails 'authorization denied' "$(db r.db)" 'select * from t'
+    fails ENVOL_E_KEY_DISABLED "$(db r.db)" 'pragma envol_status'
+    envol key enable cmk.key
+    says 100 "$(db r.db)" 'select count(*) from t'
+    ENVOL_CMK=file:cmk.key says 100 'file:r.db?vfs=envol' 'select count(*) from t'
+    fails 'fixed, at 4096 bytes' "$(db r.db)" 'pragma page_size = 8192; vacuum;'
+    says 100$'\nok' "$(db r.db)" 'select count(*) from t; pragma integrity_check;'
+    # A creation that was cut short is begun anew.
+    head -c 20000 r.db >cut.db
+    says 100 "$(db cut.db)" "$(fill 100) select count(*) from t;"
+    # Keys whose first transaction was undone: the next one finds them, and their page size.
+    says '' "$(db u.db)" 'pragma page_size = 8192; begin; create table x(a); rollback;'
+    says '100|8192' "$(db u.db)" "$(fill 100) select count(*), (select page_size from pragma_page_size) from t;"
+    # Garbage where a header was.
+    flip r.db 100 && flip r.db 32868
+    fails 'no copy of the header is whole' "$(db r.db)" 'select * from t'
+}
+
+test_damage() {
+    local whole='select count(*), sum(length(b)) from t'
+    shell "$(db d.db)" <<<"$(fill 2000)"
+    cp d.db whole.db
+    flip d.db $(($(page 7) + 100))
+    fails 'disk I/O error' "$(db d.db)" "$whole"
+    lacks grep -q canary out
+    says 'page 7 does not authenticate'$'\n''63 pages, 1 bad' "$(db d.db)" 'pragma envol_verify'
+    for bytes in 4000 4060 4090; do # the end of the page, the nonce, the tag
+        cp whole.db d.db && flip d.db $(($(page 7) + bytes))
+        fails 'disk I/O error' "$(db d.db)" "$whole"
+    done
+    cp whole.db d.db && swap d.db "$(page 7)" "$(page 8)" 4096
+    fails 'disk I/O error' "$(db d.db)" "$whole"
+    cp whole.db d.db && dd if=/dev/zero of=d.db bs=4096 seek=$(($(page 9) / 4096)) count=1 conv=notrunc status=none
+    fails 'disk I/O error' "$(db d.db)" "$whole"
+    cp whole.db d.db && truncate -s "$(page 40)" d.db
+    fails malformed "$(db d.db)" "$whole"
+    cp whole.db d.db && flip d.db "$(page 1)"
+    fails 'disk I/O error' "$(db d.db)" "$whole"
+    # One copy of the header is enough; an older database of that name is another.
+    cp whole.db d.db && flip d.db 100
+    says 2000 "$(db d.db)" 'select count(*) from t'
+    shell "$(db e.db)" <<<"$(fill 2000)"
+    dd if=e.db of=d.db bs=4096 seek=$(($(page 7) / 4096)) skip=$(($(page 7) / 4096)) count=1 conv=notrunc status=none
+    fails 'disk I/O error' "$(db d.db)" "$whole"
+}
+
+# A reader in the middle of its work is given a WAL whose frames were exchanged.
+test_wal_damage() {
+    local frames='.shell cp a.db a.copy; cp a.db-wal a.copy-wal'
+    rm -f a.db*
+    shell "$(db a.db)" <<<"$(fill 500) pragma journal_mode = wal; pragma wal_autocheckpoint = 0;
+update t set b = 'first ' || b;
+$frames
+pragma integrity_check;"
+    says 500 "$(db a.copy)" "select count(*) from t where b like 'first %'" # a recovery, whole
+    # Exchanged, and torn in the middle: the transaction that it belongs to did not happen.
+    for change in 'swap a.copy-wal 80 4200 4120' 'flip a.copy-wal 5000' 'flip a.copy-wal 10'; do
+        rm -f a.db* a.copy-shm
+        shell "$(db a.db)" <<<"$(fill 500) pragma journal_mode = wal; pragma wal_autocheckpoint = 0;
+update t set b = 'first ' || b;
+$frames"
+        $change
+        says 0$'\nok' "$(db a.copy)" "select count(*) from t where b like 'first %'; pragma integrity_check;"
+    done
+    # While its index is there, a frame is one that was committed.
+    rm -f a.db*
+    echo 'f = open("a.db-wal", "r+b"); f.seek(80 + 9 * 4120 + 300); f.write(bytes(8))' >damage.py
+    cat >reader.sql <<SQL
+$(fill 500)
+pragma journal_mode = wal; pragma wal_autocheckpoint = 0; pragma cache_size = 5;
+update t set b = 'first ' || b;
+.shell python3 damage.py
+select count(*), sum(length(b)) from t;
+SQL
+    fails 'disk I/O error' "$(db a.db)" "$(cat reader.sql)"
+    holds grep -q 'frame 9 does not authenticate' err
+}
+
+# A journal that a crash left: it is played back whole, or the database is not opened.
+test_journal_damage() {
+    local block
+    for block in whole 3 8; do
+        rm -f j.db* crashed.db*
+        shell "$(db j.db)" <<<"$(fill 3000) pragma cache_size = 10;
+begin; update t set b = 'lost';
+.shell cp j.db crashed.db; cp j.db-journal crashed.db-journal
+commit;"
+        lacks test -s err
+        [ $block = whole ] || flip crashed.db-journal $((block * 4148 + 50))
+        case $block in
+        whole) says 3000$'\nok' "$(db crashed.db)" "select count(*) from t where b like 'canary%'; pragma integrity_check;" ;;
+        *)
+            fails 'disk I/O error' "$(db crashed.db)" 'select count(*) from t'
+            holds grep -q 'a block of it does not authenticate' err
+            holds test -s crashed.db-journal # what can be restored by hand is there still
+            ;;
+        esac
+    done
+}
+
+# The text of every row, and names of tables and journals, in no file; in clear they are found so.
+test_canary() {
+    # shellcheck disable=SC2016 # it is the shell of .shell that expands these
+    local find='.shell for f in /proc/$PPID/fd/*; do case $(readlink $f) in *etilqs*) cat $f;; esac; done >temp.seen; cat k.db k2.db k.db-wal k.db-journal k2.db-journal >files.seen 2>/dev/null; true'
+    local mode vfs
+    for vfs in unix envol; do
+        for mode in delete wal; do
+            rm -f k.db* k2.db*
+            cat >canary.sql <<SQL
+pragma journal_mode = $mode; pragma cache_size = 5; pragma temp_store = file;
+$(fill 3000)
+attach 'file:k2.db?vfs=$vfs&cmk=file:cmk.key' as two; create table two.t as select * from t;
+pragma temp.cache_size = 5;
+create temp table x as select * from t; create index temp.x_b on x(b);
+begin; update t set b = b || 'canary'; update two.t set b = b || 'canary';
+savepoint s; update t set b = b || 'canary'; select count(*) from (select b from t order by b limit 10 offset 2000);
+$find
+commit;
+SQL
+            shell "file:k.db?vfs=$vfs&cmk=file:cmk.key" <canary.sql
+            cat k.db* k2.db* >>files.seen
+            holds test "$(stat -c %s temp.seen)" -gt 300000
+            holds test "$(stat -c %s files.seen)" -gt 1000000
+            if [ $vfs = unix ]; then found=holds; else found=lacks; fi
+            $found grep -qa canary files.seen
+            $found grep -qa canary temp.seen
+            $found grep -qai 'create table t' files.seen
+        done
+    done
+    lacks test -s err
+}
+
+test_pragmas() {
+    envol keygen new.key >/dev/null
+    says 'no database yet' "$(db p.db)" 'pragma envol_status'
+    shell "$(db p.db)" <<<"$(fill 300)"
+    shell "$(db p.db)" <<<'pragma envol_status'
+    holds test "$(grep -cE '^(uuid [0-9a-f-]{36}|suite aes-256-gcm|page_size 4096|epoch 1|rotation none|slot 1: file .*)$' out)" -eq 6
+    says '11 pages, 0 bad' "$(db p.db)" 'pragma envol_verify'
+    fails 'of which CMK' "$(db p.db)" 'pragma envol_rewrap'
+    fails 'not within a transaction' "$(db p.db)" "begin immediate; pragma envol_rewrap = 'file:new.key'"
+    fails ENVOL_E_KEY_NOT_FOUND "$(db p.db)" "pragma envol_rewrap = 'file:none.key'"
+    fails 'the path is missing' "$(db p.db)" "pragma envol_rewrap = 'file:'"
+    cp p.db before.db
+    says $'ok\n300' "$(db p.db)" "pragma envol_rewrap = 'file:new.key'; select count(*) from t;"
+    # No page was touched.
+    holds cmp <(tail -c +65537 p.db) <(tail -c +65537 before.db)
+    fails 'authorization denied' "$(db p.db)" 'select * from t'
+    says 300 "$(db p.db file:new.key)" 'select count(*) from t'
+    # There and back in one connection, with a WAL and another reader.
+    says $'wal\nok\nok' "$(db p.db file:new.key)" "pragma journal_mode = wal;
+        select 1 from t where 0; pragma envol_rewrap = 'file:other.key'; pragma envol_rewrap = 'file:cmk.key';"
+    says 300 "$(db p.db)" 'select count(*) from t'
+}
+
+# The header is a volume's: what the command does to it leaves the pages behind it alone.
+test_command() {
+    shell "$(db q.db)" <<<"$(fill 300)"
+    cp q.db before.db
+    holds envol info q.db --cmk file:cmk.key
+    holds envol slot add q.db --cmk file:cmk.key --to file:other.key
+    says 300 "$(db q.db file:other.key)" 'select count(*) from t'
+    fails 'the header has 2 slots' "$(db q.db)" "pragma envol_rewrap = 'file:new.key'"
+    holds envol slot remove q.db 1 --cmk file:other.key
+    holds envol rewrap q.db --cmk file:other.key --to file:new.key
+    refused ENVOL_E_STATE envol rotate q.db --cmk file:new.key
+    holds cmp <(tail -c +65537 q.db) <(tail -c +65537 before.db)
+    fails 'authorization denied' "$(db q.db)" 'select count(*) from t'
+    says 300$'\n''11 pages, 0 bad' "$(db q.db file:new.key)" 'select count(*) from t; pragma envol_verify'
+}
+
+# The key service is asked once for all connections of a process, but anew for another CMK.
+test_one_call() {
+    shell "$(db o.db)" <<<"$(fill 100)"
+    shell "$(db o.db)" <<<"select count(*) from t;
+.shell envol key disable cmk.key
+.connection 1
+.open $(db o.db)
+select count(*) from t;
+attach '$(db o.db)' as again;
+select count(*) from again.t;
+.connection 2
+.open $(db o.db file:other.key)
+select count(*) from t;"
+    envol key enable cmk.key
+    holds test "$(cat out)" = $'100\n100\n100'
+    holds grep -q ENVOL_E_KEY_NOT_FOUND err
+}
+
+# Whatever is done in whatever journal mode, what was committed stays, and nothing else.
+test_kills() {
+    local words
+    for words in 'delete normal' 'delete off' 'truncate full' 'persist normal' 'persist off' \
+        'wal normal' 'wal off' 'delete normal attached' 'persist off attached'; do
+        rm -rf kills && mkdir kills
+        # shellcheck disable=SC2086 # words
+        if (cd kills && cp ../cmk.key . && python3 "$tests/sqlite_kills.py" "$BUILD/envolvfs" \
+            file:cmk.key "$seed" "$ROUNDS" $words) >out 2>err; then good; else bad "kills: $words"; fi
+    done
+}
+
+run envol keygen cmk.key
+unset SQLITE_TMPDIR
+# shellcheck disable=SC2086 # words
+run_parts ${PARTS:-modes two_processes copies refusals damage wal_damage journal_damage canary pragmas command one_call kills}
