@@ -55,12 +55,12 @@ BENCH_FLAGS  ?=
 # the thousand, records by the million, or threads one after the other: the other sanitizers run
 # them, and the quick suites of the same files are here.
 VALGRIND_SKIP ?= adopt_threads aes_memory aes_modes aes_pages atomic_crash atomic_pages backup \
-                 backup_damage backup_incremental backup_live catalog_crash faults fuzz_backup \
-                 fuzz_header fuzz_log fuzz_log_record growth header_crash header_trust \
-                 import_record kms_aws kms_faults lane lease_calls lease_threads log log_crash \
-                 log_damage log_format pace page_golden page_io passphrase restore_crash retry \
-                 rotate rotate_crash rotate_kill rotate_threads snapshot snapshot_crash threads \
-                 volume_crash
+                 backup_damage backup_incremental backup_live catalog catalog_crash catalog_damage \
+                 faults fuzz_backup fuzz_catalog fuzz_header fuzz_log fuzz_log_record growth \
+                 header_crash header_trust import_record kms_aws kms_faults lane lease_calls \
+                 lease_threads log log_crash log_damage log_format pace page_golden page_io \
+                 passphrase restore_crash retry rotate rotate_crash rotate_kill rotate_threads \
+                 snapshot snapshot_crash threads volume_crash
 # Suites, likewise, that make threads, or use what does; of one with a case "threads" that alone.
 threaded = $(patsubst tests/test_%.c,%,$(shell grep -lE \
            'pthread_create|envol_lease|lease_fixture|prompt.h' tests/test_*.c | \
