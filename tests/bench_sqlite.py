@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Measures SQLite in clear, under envolvfs and with SQLCipher, in one run.
 
-usage: bench_sqlite.py BUILD [--quick] [--check]
+usage: bench_sqlite.py BUILD [--quick] [--check] [disk | tmpfs]
 
 Each workload runs in turns with all three, several times over, on a disk and on tmpfs; what counts
 is the quickest of each, which other work on the machine disturbs least.  The file is forgotten by
@@ -21,8 +21,12 @@ TURNS = 3 if quick else 7
 WORKLOADS = ["insert", "point reads", "update", "scan"]
 KINDS = ["plain", "envol", "sqlcipher"]
 # Where, journal mode, synchronous, least ratio to plain SQLite.
-PLACES = [("disk", "wal", "normal", 0.85), ("disk", "delete", "full", 0.85),
-          ("tmpfs", "wal", "off", 0.75), ("tmpfs", "delete", "off", 0.75)]
+ALL_PLACES = [("disk", "wal", "normal", 0.85), ("disk", "delete", "full", 0.85),
+              ("tmpfs", "wal", "off", 0.75), ("tmpfs", "delete", "off", 0.75)]
+
+
+PLACES = [place for place in ALL_PLACES
+          if place[0] in sys.argv or not {"disk", "tmpfs"} & set(sys.argv)]
 
 
 def opening(kind, directory):

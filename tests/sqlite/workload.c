@@ -8,7 +8,6 @@
  * OPEN is plain:PATH, envol:PATH:CMK or sqlcipher:PATH.  Prints the seconds that it took, and those
  * of the processor.
  */
-#define SQLITE_CORE 1
 #include <sqlite3.h>
 
 #include <fcntl.h>
