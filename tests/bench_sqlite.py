@@ -23,8 +23,6 @@ KINDS = ["plain", "envol", "sqlcipher"]
 # Where, journal mode, synchronous, least ratio to plain SQLite.
 ALL_PLACES = [("disk", "wal", "normal", 0.85), ("disk", "delete", "full", 0.85),
               ("tmpfs", "wal", "off", 0.75), ("tmpfs", "delete", "off", 0.75)]
-
-
 PLACES = [place for place in ALL_PLACES
           if place[0] in sys.argv or not {"disk", "tmpfs"} & set(sys.argv)]
 

@@ -13,9 +13,11 @@ static struct blocks *blocks_of(sqlite3_file *base)
 
 /* --- One block ---*/
 
+#define AFTER_SYNC (UINT32_C(1) << 31)
+
 static uint32_t used(const struct blocks *blocks)
 {
-    return (uint32_t)load(blocks->plain, 4);
+    return (uint32_t)load(blocks->plain, 4) & ~AFTER_SYNC;
 }
 
 /* The keys of a journal are there once its database is: at the first write, at the latest. */
@@ -123,8 +125,9 @@ static int measure(struct blocks *blocks)
  * at one byte to see whether there is a journal, and at eight to see whether one more header
  * follows: a header that was torn was never synced, and reads as none.  It looks at the last 16 for
  * the name of a super-journal, before all else: what ends in a torn block has none.  Records are
- * another matter: those that a synced header counts must all be there, and a rollback that left one
- * out would ruin the database.  Where nobody synced, the first torn block is the end.
+ * another matter: those that were synced before their header counted them must all be there, and a
+ * rollback that left one out would ruin the database.  Without that sync the first torn block is
+ * the end, as the database was not written yet (or, with synchronous=OFF, may be ruined anyway).
  */
 static int read_torn(const struct blocks *blocks, sqlite3_int64 number, int in, int bytes,
                      uint8_t *to)
@@ -135,18 +138,15 @@ static int read_torn(const struct blocks *blocks, sqlite3_int64 number, int in, 
     memset(to, 0, (size_t)bytes);
     if (blocks->is_journal && (is_header || is_name))
         return SQLITE_OK;
-    if (blocks->is_journal && blocks->is_unsynced)
+    if (blocks->is_journal && !blocks->is_strict)
         return SQLITE_IOERR_SHORT_READ;
     return complain(SQLITE_IOERR_DATA, blocks->path, "a block of it does not authenticate");
 }
 
-/* From a header: its count of records is -1 if it was written without syncs (synchronous=OFF). */
 static void note_header(struct blocks *blocks, int in, int bytes)
 {
-    static const uint8_t unsynced[4] = {0xff, 0xff, 0xff, 0xff};
-
     if (blocks->is_journal && in == 0 && bytes == 8)
-        blocks->is_unsynced = memcmp(blocks->plain + 4 + 8, unsynced, sizeof unsynced) == 0;
+        blocks->is_strict = (load(blocks->plain, 4) & AFTER_SYNC) != 0;
 }
 
 /* Bytes of one block.  Behind the end of the file there are zeros, and SQLite is told so. */
@@ -155,6 +155,8 @@ static int read_piece(struct blocks *blocks, sqlite3_int64 number, int in, int b
     bool is_last = number == blocks->count - 1;
     int code;
 
+    if (number >= blocks->count && blocks->is_strict)
+        return read_torn(blocks, number, in, bytes, to); /* it was cut */
     if (number >= blocks->count) {
         memset(to, 0, (size_t)bytes);
         return SQLITE_IOERR_SHORT_READ;
@@ -246,6 +248,8 @@ static int write_piece(struct blocks *blocks, sqlite3_int64 number, int in, int 
         store(blocks->plain, 4, (uint64_t)(in + bytes));
     if (number >= blocks->count)
         blocks->count = number + 1;
+    store(blocks->plain, 4, used(blocks) | (!is_append && blocks->is_synced ? AFTER_SYNC : 0));
+    blocks->is_synced = false;
     blocks->is_dirty = true;
     return is_append && in + bytes < BLOCK_BYTES ? SQLITE_OK : blocks_flush(blocks);
 }
@@ -344,8 +348,10 @@ static int sync_file(sqlite3_file *base, int flags)
     struct blocks *blocks = blocks_of(base);
     int code = blocks_flush(blocks);
 
-    return code == SQLITE_OK ? blocks->file.below->pMethods->xSync(blocks->file.below, flags)
-                             : code;
+    if (code == SQLITE_OK)
+        code = blocks->file.below->pMethods->xSync(blocks->file.below, flags);
+    blocks->is_synced = code == SQLITE_OK;
+    return code;
 }
 
 static int close_file(sqlite3_file *base)

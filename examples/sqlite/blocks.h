@@ -3,8 +3,10 @@
  * A file of bytes over sealed blocks: rollback and super-journals, and temporary files.
  *
  * Block n is the record at n x 4148: sealed { used u32, data[4096] } and its trailer, bound to n.
- * `used` of the last block is where the file ends.  Blocks are written whole.  What is appended is
- * kept until the block is full, or blocks_flush; what changes older bytes is written at once.
+ * `used` of the last block is where the file ends; its bit 31 is set in a block that was written
+ * anew when all else had been synced, as SQLite does with a journal's header (synchronous=FULL).
+ * Blocks are written whole.  What is appended is kept until the block is full, or blocks_flush;
+ * what changes older bytes is written at once.
  *
  * SQLite syncs journals, and counts on what it synced: bytes that are written later must not put
  * it at risk.  They cannot, as SQLite begins a new sector after each sync, and a sector of the
@@ -33,7 +35,8 @@ struct blocks {
     struct envol_lane *lane, *own_lane;
     const char *path;
     bool is_journal;     /* torn blocks have a meaning */
-    bool is_unsynced;    /* the journal says that nobody waited for the disk */
+    bool is_strict;      /* what the header that was read last counts was synced before it */
+    bool is_synced;      /* nothing was written since the last sync */
     bool is_measured;    /* count is known */
     sqlite3_int64 count; /* blocks in the file, the one at hand included */
     sqlite3_int64 at;    /* the block at hand, or -1 */
