@@ -106,7 +106,9 @@ static uint64_t window_end(const struct envol_volume *volume)
 /* Before the first of the records that follow the end: the two rules. */
 static enum envol_status open_window(struct envol_volume *volume, struct envol_error *error)
 {
-    enum envol_status status = volume->cut_due ? envol_volume_cut_store(volume, error) : ENVOL_OK;
+    enum envol_status status = volume->cut_due || volume->cut_before_growth
+                                   ? envol_volume_cut_store(volume, error)
+                                   : ENVOL_OK;
 
     if (status == ENVOL_OK && volume->gcm && volume->clean)
         status = envol_volume_commit(volume, volume->mark, false, error);

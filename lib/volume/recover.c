@@ -227,8 +227,10 @@ enum envol_status envol_volume_cut_store(struct envol_volume *volume, struct env
         return ENVOL_OK; /* the journal is there: after the next step, or at the next open */
     status = shorten_store(volume, error);
     volume->cut_due = status != ENVOL_OK;
-    if (status == ENVOL_OK)
+    if (status == ENVOL_OK) {
         volume->cut_end = 0;
+        volume->cut_before_growth = false;
+    }
     return status;
 }
 
@@ -267,5 +269,9 @@ enum envol_status envol_volume_recover(struct envol_volume *volume, struct envol
 {
     if (!volume->gcm)
         return envol_rotation_is_xts(volume) ? envol_sweep_redo(volume, error) : ENVOL_OK;
-    return volume->clean ? envol_volume_cut_store(volume, error) : search(volume, error);
+    if (!volume->clean)
+        return search(volume, error);
+    /* Behind the header of a volume without pages may lie what is the engine's own. */
+    volume->cut_before_growth = atomic_load(&volume->pages) == 0;
+    return volume->cut_before_growth ? ENVOL_OK : envol_volume_cut_store(volume, error);
 }

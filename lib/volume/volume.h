@@ -89,6 +89,7 @@ struct envol_volume {
     _Atomic bool header_due; /* an update failed: what is on disk is not known */
     bool header_busy;        /* its lock was waited for in vain; growth */
     bool cut_due;            /* beyond the end may lie records that are no pages; growth */
+    bool cut_before_growth;  /* the same, and until the volume has a page nobody minds them */
     uint64_t cut_end;        /* as far as those may reach; growth */
     _Atomic bool raise_due;  /* pages above the mark may be torn */
     _Atomic bool sync_failed;
