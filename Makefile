@@ -520,13 +520,13 @@ deb-check: deb ## look at them with lintian, and use them unpacked
 # --- Upkeep --------------------------------------------------------------------------------------
 
 format: ## reformat all C files
-	clang-format -i $(FORMATTED)
+	@clang-format -i $(FORMATTED)
 
 format-check: ## fail where `make format` would change something
-	clang-format --dry-run --Werror $(FORMATTED)
+	@clang-format --dry-run --Werror $(FORMATTED)
 
 lint: ## check the scripts
-	shellcheck $(SCRIPTS)
+	@shellcheck $(SCRIPTS)
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -278,4 +278,7 @@ static struct nbdkit_plugin plugin = {
     .flush = envol_flush,
 };
 
+/* The one function that is exported, which nbdkit's header defines without a prototype. */
+struct nbdkit_plugin *plugin_init(void);
+
 NBDKIT_REGISTER_PLUGIN(plugin)
