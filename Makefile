@@ -122,14 +122,16 @@ FUZZERS      = $(FUZZ_SRC:%.c=$(BUILD)/%)
 KAT         := $(if $(KAT_SRC),$(BUILD)/tests/kat)
 BENCH       := $(if $(BENCH_SRC),$(BUILD)/tests/bench)
 SINGLE      := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
-# What other programs load, from examples/NAME, if pkg-config finds their package, and where below
-# LIBDIR it is installed; PLUGINS, the names of those that this build makes.
+# What other programs load, from examples/NAME, if pkg-config finds their package, where below LIBDIR
+# it is installed, and the manual that goes with it; PLUGINS, names of those that this build makes.
 FILE_nbdkit := nbdkit-envol-plugin.so
 PACKAGE_nbdkit := nbdkit
 WHERE_nbdkit := nbdkit/plugins/
+MAN_nbdkit := man/nbdkit-envol-plugin.1
 FILE_sqlite := envolvfs.so
 PACKAGE_sqlite := sqlite3
 WHERE_sqlite := envol/
+MAN_sqlite := man/envolvfs.7
 ALL_PLUGINS := $(patsubst FILE_%,%,$(filter FILE_%,$(.VARIABLES)))
 PLUGIN_FILES = $(foreach name,$(PLUGINS),$(BUILD)/$(FILE_$(name)))
 MULTI       := $(filter-out common $(ALL_PLUGINS),$(sort $(patsubst examples/%/,%,$(dir $(wildcard \
@@ -567,7 +569,8 @@ install: product $(PLUGIN_FILES) ## install below DESTDIR and PREFIX
 		$(INSTALL) -d '$(DESTDIR)$(LIBDIR)'/$${plugin%/*}; \
 		$(INSTALL) -m 755 $(BUILD)/$${plugin##*/} '$(DESTDIR)$(LIBDIR)'/$$plugin; \
 	done
-	@set -e; for page in $(MANUALS); do \
+	@set -e; for page in $(filter-out $(foreach name,$(filter-out $(PLUGINS),$(ALL_PLUGINS)),\
+		$(MAN_$(name))),$(MANUALS)); do \
 		section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; file=$${page##*/}; \
 		$(INSTALL) -d "$$dir"; $(INSTALL) -m 644 $$page "$$dir"; \
 		for name in $$($(man_names) $$page); do \
