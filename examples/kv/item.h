@@ -8,26 +8,12 @@
 #ifndef KV_ITEM_H
 #define KV_ITEM_H
 
+#include "common/bytes.h"
 #include "kv.h"
 
 #include <string.h>
 
 enum { ITEM_HEAD = 4, DELETED = 0xffff };
-
-static inline uint64_t load(const uint8_t *from, size_t bytes)
-{
-    uint64_t number = 0;
-
-    while (bytes-- > 0)
-        number = number << 8 | from[bytes];
-    return number;
-}
-
-static inline void store(uint8_t *to, size_t bytes, uint64_t number)
-{
-    for (size_t i = 0; i < bytes; i++, number >>= 8)
-        to[i] = (uint8_t)number;
-}
 
 static inline struct kv_slice item_key(const uint8_t *item)
 {

@@ -3,6 +3,7 @@
 #include "blocks.h"
 #include "common/bytes.h"
 #include "database.h"
+#include "unshared.h"
 
 #include <string.h>
 
@@ -369,21 +370,6 @@ static int close_file(sqlite3_file *base)
     return code == SQLITE_OK ? closed : code;
 }
 
-/* No process but one has a file like this open at a time. */
-static int lock_file(sqlite3_file *base, int level)
-{
-    (void)base;
-    (void)level;
-    return SQLITE_OK;
-}
-
-static int check_lock(sqlite3_file *base, int *is_locked)
-{
-    (void)base;
-    *is_locked = 0;
-    return SQLITE_OK;
-}
-
 /* Hints of sizes are of bytes in clear, and mean nothing to the file below. */
 static int file_control(sqlite3_file *base, int op, void *argument)
 {
@@ -402,12 +388,6 @@ static int sector_size(sqlite3_file *base)
     return BLOCK_BYTES;
 }
 
-static int characteristics(sqlite3_file *base)
-{
-    (void)base;
-    return 0;
-}
-
 const sqlite3_io_methods blocks_methods = {
     .iVersion = 1,
     .xClose = close_file,
@@ -416,10 +396,10 @@ const sqlite3_io_methods blocks_methods = {
     .xTruncate = truncate_to,
     .xSync = sync_file,
     .xFileSize = file_size,
-    .xLock = lock_file,
-    .xUnlock = lock_file,
-    .xCheckReservedLock = check_lock,
+    .xLock = unshared_lock,
+    .xUnlock = unshared_lock,
+    .xCheckReservedLock = unshared_check_lock,
     .xFileControl = file_control,
     .xSectorSize = sector_size,
-    .xDeviceCharacteristics = characteristics,
+    .xDeviceCharacteristics = unshared_characteristics,
 };

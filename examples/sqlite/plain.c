@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A file of a plain database, which a recovery of several databases looks into: only read. */
 #include "blocks.h"
+#include "unshared.h"
 
 static int close_file(sqlite3_file *base)
 {
@@ -46,32 +47,12 @@ static int file_size(sqlite3_file *base, sqlite3_int64 *size)
     return below->pMethods->xFileSize(below, size);
 }
 
-static int lock_file(sqlite3_file *base, int level)
-{
-    (void)base;
-    (void)level;
-    return SQLITE_OK;
-}
-
-static int check_lock(sqlite3_file *base, int *is_locked)
-{
-    (void)base;
-    *is_locked = 0;
-    return SQLITE_OK;
-}
-
 static int file_control(sqlite3_file *base, int op, void *argument)
 {
     (void)base;
     (void)op;
     (void)argument;
     return SQLITE_NOTFOUND;
-}
-
-static int no_number(sqlite3_file *base)
-{
-    (void)base;
-    return 0;
 }
 
 const sqlite3_io_methods plain_methods = {
@@ -82,10 +63,10 @@ const sqlite3_io_methods plain_methods = {
     .xTruncate = refuse_truncate,
     .xSync = sync_file,
     .xFileSize = file_size,
-    .xLock = lock_file,
-    .xUnlock = lock_file,
-    .xCheckReservedLock = check_lock,
+    .xLock = unshared_lock,
+    .xUnlock = unshared_lock,
+    .xCheckReservedLock = unshared_check_lock,
     .xFileControl = file_control,
-    .xSectorSize = no_number,
-    .xDeviceCharacteristics = no_number,
+    .xSectorSize = unshared_characteristics,
+    .xDeviceCharacteristics = unshared_characteristics,
 };

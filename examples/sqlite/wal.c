@@ -2,6 +2,7 @@
 /* Frames of a write-ahead log, sealed at the size that they have. */
 #include "wal.h"
 #include "common/bytes.h"
+#include "unshared.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -282,21 +283,6 @@ static int close_file(sqlite3_file *base)
     return code == SQLITE_OK ? closed : code;
 }
 
-/* The locks of a WAL are those of its database's shared memory. */
-static int lock_file(sqlite3_file *base, int level)
-{
-    (void)base;
-    (void)level;
-    return SQLITE_OK;
-}
-
-static int check_lock(sqlite3_file *base, int *is_locked)
-{
-    (void)base;
-    *is_locked = 0;
-    return SQLITE_OK;
-}
-
 static int file_control(sqlite3_file *base, int op, void *argument)
 {
     sqlite3_file *below = file_of(base)->below;
@@ -313,12 +299,6 @@ static int sector_size(sqlite3_file *base)
     return below->pMethods->xSectorSize(below);
 }
 
-static int characteristics(sqlite3_file *base)
-{
-    (void)base;
-    return 0;
-}
-
 const sqlite3_io_methods wal_methods = {
     .iVersion = 1,
     .xClose = close_file,
@@ -327,10 +307,10 @@ const sqlite3_io_methods wal_methods = {
     .xTruncate = truncate_to,
     .xSync = sync_file,
     .xFileSize = file_size,
-    .xLock = lock_file,
-    .xUnlock = lock_file,
-    .xCheckReservedLock = check_lock,
+    .xLock = unshared_lock,
+    .xUnlock = unshared_lock,
+    .xCheckReservedLock = unshared_check_lock,
     .xFileControl = file_control,
     .xSectorSize = sector_size,
-    .xDeviceCharacteristics = characteristics,
+    .xDeviceCharacteristics = unshared_characteristics,
 };
