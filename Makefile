@@ -599,7 +599,8 @@ uninstall: ## remove what install put there
 		section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; rm -f "$$dir/$${page##*/}"; \
 		for name in $$($(man_names) $$page); do rm -f "$$dir/$$name.$$section"; done; \
 	done
-	@printf '%s\n' '$(DESTDIR)$(INCLUDEDIR)/envol' '$(DESTDIR)$(config_dir)' $(DOC_DIRS) | sort -r | \
+	@printf '%s\n' '$(DESTDIR)$(INCLUDEDIR)/envol' '$(DESTDIR)$(config_dir)' $(DOC_DIRS) \
+		$(foreach name,$(ALL_PLUGINS),'$(DESTDIR)$(LIBDIR)/$(WHERE_$(name))') | sort -r | \
 		while read -r dir; do \
 			test ! -d "$$dir" || rmdir --ignore-fail-on-non-empty "$$dir"; \
 		done
