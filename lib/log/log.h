@@ -56,7 +56,8 @@ struct envol_log {
     bool switching;
     bool syncing;              /* there is a leader */
     unsigned patient;          /* threads that wait for a write to end */
-    unsigned waiting, crowd;   /* for a sync: now, and at the end of the last one */
+    unsigned waiting, crowd;   /* came for a sync since the last one; before that one's end */
+    uint64_t syncs;            /* that ended */
     uint64_t sync_ns;          /* how long a sync takes, about */
     struct envol_store *store; /* changes while switching, as segment and run do */
     uint64_t segment;

@@ -76,7 +76,10 @@ static enum envol_status lead(struct envol_log *log, struct envol_error *error)
         log->durable_lsn = lsn;
         log->durable = index;
     }
+    /* Those who wait count themselves anew: some of them are about to go. */
     log->crowd = log->waiting + 1;
+    log->waiting = 0;
+    log->syncs++;
     log->syncing = false;
     pthread_cond_broadcast(&log->changed);
     return status;
@@ -85,15 +88,18 @@ static enum envol_status lead(struct envol_log *log, struct envol_error *error)
 enum envol_status envol_log_sync_to(struct envol_log *log, uint64_t lsn, struct envol_error *error)
 {
     enum envol_status status = envol_log_failure(log, error);
+    uint64_t counted = UINT64_MAX; /* before which sync this thread was */
 
     /* What a change of the run or segment is about to say of the end is not looked at before it is
      * done. */
     while (status == ENVOL_OK && (log->switching || log->durable_lsn < lsn)) {
         if (log->syncing || log->switching) {
-            log->waiting++;
-            pthread_cond_signal(&log->gathered);
+            if (counted != log->syncs) {
+                counted = log->syncs;
+                log->waiting++;
+                pthread_cond_signal(&log->gathered);
+            }
             envol_log_wait(log);
-            log->waiting--;
             status = envol_log_failure(log, error);
         } else {
             status = lead(log, error);
