@@ -4,14 +4,14 @@
 #
 # usage: BUILD=build tests/run.sh suites [gates]
 # Everything run here ends with a line "[NAME: ]N passed, N failed" and may print "SKIP what: why".
-# JOBS: how many at once; one more than processors, as some wait.  WRAPPER=valgrind: suites run under
+# JOBS: how many at once; as many as processors.  WRAPPER=valgrind: suites run under
 # memcheck, those in VALGRIND_SKIP (names without test_) do not.  ONLY: those that run, in the same
 # way, NAME:CASE for one test case of a suite; all where it is empty.
 # PROVIDERS: the provider libraries that the build has.  V=1 shows what each printed.
 set -uo pipefail
 
 BUILD=${BUILD:-build}
-JOBS=${JOBS:-$(($(nproc) + 1))}
+JOBS=${JOBS:-$(nproc)}
 WRAPPER=${WRAPPER:-}
 VALGRIND_SKIP=${VALGRIND_SKIP:-}
 ONLY=${ONLY:-}
