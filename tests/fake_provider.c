@@ -9,6 +9,30 @@
 #include <string.h>
 #include <sys/mman.h>
 
+const enum envol_status fake_statuses[FAKE_STATUSES] = {
+    ENVOL_E_ARGUMENT,
+    ENVOL_E_NO_MEMORY,
+    ENVOL_E_LOCKED_MEMORY,
+    ENVOL_E_IO,
+    ENVOL_E_RANDOM,
+    ENVOL_E_FORKED,
+    ENVOL_E_FORMAT,
+    ENVOL_E_VERSION,
+    ENVOL_E_CORRUPT,
+    ENVOL_E_WRONG_KEY,
+    ENVOL_E_KEY_NOT_FOUND,
+    ENVOL_E_KEY_DISABLED,
+    ENVOL_E_KEY_PENDING_DELETION,
+    ENVOL_E_KEY_DENIED,
+    ENVOL_E_THROTTLED,
+    ENVOL_E_UNREACHABLE,
+    ENVOL_E_TIMEOUT,
+    ENVOL_E_CANCELLED,
+    ENVOL_E_CREDENTIALS,
+    ENVOL_E_PROVIDER,
+    ENVOL_E_UNSUPPORTED,
+};
+
 /* A child that was killed in here must not hold up its parent. */
 void fake_kms_take(struct fake_kms *fake)
 {

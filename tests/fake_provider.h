@@ -53,6 +53,10 @@ enum fake_misbehaviour {
     FAKE_ERROR_UNTERMINATED    /* fails, with a message and a code that have no NUL */
 };
 
+/* All that a provider may answer but ENVOL_OK. */
+enum { FAKE_STATUSES = 21 };
+extern const enum envol_status fake_statuses[FAKE_STATUSES];
+
 /* Fails the test if there is no memory.  Providers opened on it must be closed before. */
 struct fake_kms *fake_kms_new(void);
 void fake_kms_free(struct fake_kms *fake);

@@ -6,28 +6,14 @@
 #include "base/memory.h"
 #include "children.h"
 #include "epoch_rings.h"
+#include "failing_mlock.h"
 #include "page/lane.h"
 #include "support.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-
-static bool mlock_fails;
-
-/* Stands in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 static struct epoch_rings rings;
 static struct envol_keyring *keyring;

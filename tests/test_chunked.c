@@ -5,32 +5,18 @@
 #include "base/kdf.h"
 #include "base/memory.h"
 #include "chunked_vectors.h"
+#include "failing_random.h"
 #include "kernels.h"
 #include "page/chunked.h"
 #include "reference_aes.h"
 #include "support.h"
 
-#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define SEALED_CHUNK (ENVOL_CHUNK_BYTES + ENVOL_CHUNKED_TAG_BYTES)
 #define CANARY       0xa5
-
-static bool random_fails;
-
-/* Stands in for the C library's in this program. */
-ssize_t getrandom(void *out, size_t bytes, unsigned flags)
-{
-    if (!random_fails)
-        return syscall(SYS_getrandom, out, bytes, flags);
-    errno = EIO;
-    return -1;
-}
 
 /* A loop over kernels; false, and a counted skip, where the machine cannot run this one. */
 static bool force(int i)

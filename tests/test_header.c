@@ -3,29 +3,15 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "children.h"
+#include "failing_random.h"
 #include "header_fixture.h"
 #include "page_fixture.h"
 #include "support.h"
 
 #include <envol/header_keys.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
-
-static bool random_fails;
-
-/* Stands in for the C library's in this program. */
-ssize_t getrandom(void *out, size_t bytes, unsigned flags)
-{
-    if (!random_fails)
-        return syscall(SYS_getrandom, out, bytes, flags);
-    errno = EIO;
-    return -1;
-}
 
 struct geometry {
     enum envol_suite suite;

@@ -4,27 +4,13 @@
 #include "base/memory.h"
 #include "children.h"
 #include "crash_store.h"
+#include "failing_mlock.h"
 #include "header_store.h"
 #include "store/store.h"
 #include "support.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static bool mlock_fails;
-
-/* Stands in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 static struct header_fixture f;
 static struct envol_store *store;

@@ -2,29 +2,16 @@
 /* Keys of a log's runs: they go and come back with the keyring's, and stay out of children. */
 #include "base/memory.h"
 #include "children.h"
+#include "failing_mlock.h"
 #include "log_run_fixture.h"
 #include "page/revoke.h"
 #include "support.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-static bool mlock_fails;
-
-/* Stands in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 static struct log_run_fixture l;
 static uint8_t data[256], sealed[320], plain[256];

@@ -5,38 +5,16 @@
  */
 #include "children.h"
 #include "crash_space.h"
+#include "failing_mlock.h"
+#include "failing_random.h"
 #include "faults.h"
 #include "log_fixture.h"
 #include "page/revoke.h"
 #include "support.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { SMALL = 64 << 10, HEADER = 65536, RUNS = 300 };
-
-static bool mlock_fails, random_fails;
-
-/* These stand in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
-
-ssize_t getrandom(void *out, size_t bytes, unsigned flags)
-{
-    if (!random_fails)
-        return syscall(SYS_getrandom, out, bytes, flags);
-    errno = EIO;
-    return -1;
-}
 
 /* --- A space in memory whose stores may be aligned --- */
 

@@ -2,27 +2,13 @@
 /* Keyrings, objects and lanes as handles: what they say, cost, need, and give back. */
 #include "base/arena.h"
 #include "base/memory.h"
+#include "failing_mlock.h"
 #include "page_fixture.h"
 #include "support.h"
 
 #include <envol/memory.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static bool mlock_fails;
-
-/* Stands in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 /* An allocator that counts what is live, and refuses when told to. */
 static struct {

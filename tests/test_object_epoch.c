@@ -6,27 +6,15 @@
 #include "base/memory.h"
 #include "children.h"
 #include "epoch_rings.h"
+#include "failing_mlock.h"
 #include "page/revoke.h"
 #include "page_fixture.h"
 #include "support.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-static bool mlock_fails, heap_refuses;
-
-/* Stands in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
+static bool heap_refuses;
 
 static void *heap_alloc(void *ctx, size_t bytes, size_t align)
 {

@@ -2,35 +2,13 @@
 /* What all sealing and unsealing calls answer to the same faults, and that they leave zeros. */
 #include "base/memory.h"
 #include "children.h"
+#include "failing_mlock.h"
+#include "failing_random.h"
 #include "page_calls.h"
 #include "page_fixture.h"
 #include "support.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static bool random_fails, mlock_fails;
-
-/* These stand in for the C library's in this program. */
-ssize_t getrandom(void *out, size_t bytes, unsigned flags)
-{
-    if (!random_fails)
-        return syscall(SYS_getrandom, out, bytes, flags);
-    errno = EIO;
-    return -1;
-}
-
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 /* Every test runs for each call under each suite. */
 struct round {

@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What keeps a rotation from beginning, going on and ending. */
 #include "children.h"
+#include "failing_mlock.h"
 #include "faults.h"
 #include "rotate_fixture.h"
 #include "support.h"
 
-#include <errno.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-
-static bool mlock_fails;
-
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 /* --- Calls that make no sense --- */
 

@@ -6,30 +6,17 @@
 #include "base/memory.h"
 #include "children.h"
 #include "crash_store.h"
+#include "failing_mlock.h"
 #include "faults.h"
 #include "header/header.h"
 #include "slot_fixture.h"
 #include "support.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-
-static bool mlock_fails;
-
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 static const char *const key_refs[] = {VOLUME_KEY, "arn:fake:key/2", "arn:fake:key/3"};
 

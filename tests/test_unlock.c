@@ -5,27 +5,13 @@
  */
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "failing_mlock.h"
 #include "header_fixture.h"
 #include "page_fixture.h"
 #include "support.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static bool mlock_fails;
-
-/* Stands in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 static const enum envol_suite suites[] = {ENVOL_SUITE_AES_256_GCM, ENVOL_SUITE_AES_256_XTS};
 

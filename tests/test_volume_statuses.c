@@ -5,37 +5,15 @@
 #include "base/crc32c.h"
 #include "base/memory.h"
 #include "children.h"
+#include "failing_mlock.h"
+#include "failing_random.h"
 #include "header/layout.h"
 #include "support.h"
 #include "volume_fixture.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static bool random_fails, mlock_fails;
-
-/* These stand in for the C library's in this program. */
-ssize_t getrandom(void *out, size_t bytes, unsigned flags)
-{
-    if (!random_fails)
-        return syscall(SYS_getrandom, out, bytes, flags);
-    errno = EIO;
-    return -1;
-}
-
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 /* An allocator whose n-th allocation from now on fails, and all that follow it. */
 static _Atomic long allocations_left = -1;
@@ -144,46 +122,25 @@ enum { ROUNDS = CALLS * sizeof(shapes) / sizeof(shapes[0]) };
 
 START_TEST(statuses_of_the_key_service)
 {
-    static const enum envol_status all[] = {
-        ENVOL_E_ARGUMENT,
-        ENVOL_E_NO_MEMORY,
-        ENVOL_E_LOCKED_MEMORY,
-        ENVOL_E_IO,
-        ENVOL_E_RANDOM,
-        ENVOL_E_FORKED,
-        ENVOL_E_FORMAT,
-        ENVOL_E_VERSION,
-        ENVOL_E_CORRUPT,
-        ENVOL_E_WRONG_KEY,
-        ENVOL_E_KEY_NOT_FOUND,
-        ENVOL_E_KEY_DISABLED,
-        ENVOL_E_KEY_PENDING_DELETION,
-        ENVOL_E_KEY_DENIED,
-        ENVOL_E_THROTTLED,
-        ENVOL_E_UNREACHABLE,
-        ENVOL_E_TIMEOUT,
-        ENVOL_E_CANCELLED,
-        ENVOL_E_CREDENTIALS,
-        ENVOL_E_PROVIDER,
-        ENVOL_E_UNSUPPORTED,
-    };
     struct volume_fixture f;
 
     if (!begin(&f, 0, 0, OPEN))
         return;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+    for (size_t i = 0; i < FAKE_STATUSES; i++) {
         struct watched_store *empty;
         struct envol_store *store;
-        fake_kms_fail(f.kms, FAKE_UNWRAP, 1, all[i]);
-        ck_status(envol_volume_open(f.store, &f.cmk, 1, NULL, &f.volume, &f.error), all[i]);
-        ck_assert_int_eq(f.error.status, all[i]);
+        fake_kms_fail(f.kms, FAKE_UNWRAP, 1, fake_statuses[i]);
+        ck_status(envol_volume_open(f.store, &f.cmk, 1, NULL, &f.volume, &f.error),
+                  fake_statuses[i]);
+        ck_assert_int_eq(f.error.status, fake_statuses[i]);
         ck_assert_int_eq(f.error.slot, 1);
         ck_assert_str_eq(f.error.provider_code, "PlannedFailure");
         ck_assert_ptr_nonnull(strstr(f.error.message, "PlannedFailure"));
         empty = watched_store_new(&store);
-        fake_kms_fail(f.kms, FAKE_ANY, 1 + (unsigned)i % 2, all[i]);
-        ck_status(envol_volume_create(store, &f.cmk, 1, NULL, &f.volume, &f.error), all[i]);
-        ck_assert_int_eq(f.error.status, all[i]);
+        fake_kms_fail(f.kms, FAKE_ANY, 1 + (unsigned)i % 2, fake_statuses[i]);
+        ck_status(envol_volume_create(store, &f.cmk, 1, NULL, &f.volume, &f.error),
+                  fake_statuses[i]);
+        ck_assert_int_eq(f.error.status, fake_statuses[i]);
         ck_assert_str_eq(f.error.provider_code, "PlannedFailure");
         ck_assert_uint_eq(watched_header_writes(empty), 0);
         envol_store_close(store);

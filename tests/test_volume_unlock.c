@@ -4,29 +4,16 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/memory.h"
+#include "failing_mlock.h"
 #include "header/header.h"
 #include "lease_fixture.h"
 #include "support.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SECOND_KEY "arn:fake:key/2"
-
-static bool mlock_fails;
-
-/* Stands in for the C library's in this program. */
-int mlock(const void *address, size_t bytes)
-{
-    if (!mlock_fails)
-        return (int)syscall(SYS_mlock, address, bytes);
-    errno = ENOMEM;
-    return -1;
-}
 
 static enum envol_status unlock(struct lease_fixture *l)
 {
@@ -82,36 +69,13 @@ END_TEST
 
 START_TEST(what_the_service_answers)
 {
-    static const enum envol_status all[] = {
-        ENVOL_E_ARGUMENT,
-        ENVOL_E_NO_MEMORY,
-        ENVOL_E_LOCKED_MEMORY,
-        ENVOL_E_IO,
-        ENVOL_E_RANDOM,
-        ENVOL_E_FORKED,
-        ENVOL_E_FORMAT,
-        ENVOL_E_VERSION,
-        ENVOL_E_CORRUPT,
-        ENVOL_E_WRONG_KEY,
-        ENVOL_E_KEY_NOT_FOUND,
-        ENVOL_E_KEY_DISABLED,
-        ENVOL_E_KEY_PENDING_DELETION,
-        ENVOL_E_KEY_DENIED,
-        ENVOL_E_THROTTLED,
-        ENVOL_E_UNREACHABLE,
-        ENVOL_E_TIMEOUT,
-        ENVOL_E_CANCELLED,
-        ENVOL_E_CREDENTIALS,
-        ENVOL_E_PROVIDER,
-        ENVOL_E_UNSUPPORTED,
-    };
     struct lease_fixture l;
 
     if (!begin(&l, 0))
         return;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        fake_kms_fail(l.f.kms, FAKE_UNWRAP, 1, all[i]);
-        ck_assert_int_eq(unlock(&l), all[i]);
+    for (size_t i = 0; i < FAKE_STATUSES; i++) {
+        fake_kms_fail(l.f.kms, FAKE_UNWRAP, 1, fake_statuses[i]);
+        ck_assert_int_eq(unlock(&l), fake_statuses[i]);
         ck_assert_str_eq(l.f.error.provider_code, "PlannedFailure");
         ck_assert_int_eq(l.f.error.slot, 1);
         still_dark(&l);
