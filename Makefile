@@ -14,6 +14,7 @@
 #   tests/sqlite/workload.c       build/tests/workload_sqlite3, workload_sqlcipher
 #   tests/fuzz_NAME.c             a libFuzzer target
 #   tests/modules/fake_NAME.c     build/tests/fake_NAME.so, for the suites of libenvol-NAME to load
+#   tests/avx512                 what the emulated machine of `make avx512` starts with
 #   other tests/*.c               helpers that all of these share
 #   tests/check_*, tests/test_*   scripts (.sh, .py): gates that `make check` runs
 
@@ -82,6 +83,7 @@ DEPS_CI = clang clang-format cmake debhelper libclang-rt-14-dev gcovr gnuplot-no
           lintian man-db qemu-utils shellcheck
 DEPS_ARM = gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
            libssl-dev:arm64 check:arm64
+DEPS_AVX512 = bochs bochs-term bochsbios vgabios busybox-static isolinux syslinux-common xorriso
 
 WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wconversion -Wvla \
            -Wundef $(if $(filter 1,$(WERROR)),-Werror)
@@ -147,7 +149,7 @@ HEADERS     := $(sort $(wildcard include/*.h include/*/*.h))
 MANUALS     := $(sort $(wildcard man/*.[1-8]))
 FORMATTED    = $(sort $(wildcard include/*.h include/*/*.h lib/*/*.[ch] lib/*.[ch] \
                  examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch]))
-SCRIPTS      = $(sort $(wildcard tests/*.sh examples/*.sh examples/*/*.sh) .ci/run .ci/packages \
+SCRIPTS      = $(sort $(wildcard tests/*.sh tests/*/*.sh examples/*.sh examples/*/*.sh) .ci/run .ci/packages \
                  .ci/deb .debian/tests/quickstart)
 # The four files of a library of this name, and what a build holds of them.
 files_of     = $(1).a $(1).so.$(VERSION) $(1).so.$(MAJOR) $(1).so
@@ -160,9 +162,9 @@ CMAKE       := $(wildcard lib/*.cmake.in)
 EXAMPLES    := $(sort $(wildcard examples/*.* examples/*/*.*))
 SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
-.PHONY: all deps deps-ci deps-arm deps-kms demo demo-kms rds bench-nbdkit bench-sqlite check kat install uninstall clean help \
+.PHONY: all deps deps-ci deps-arm deps-avx512 deps-kms demo demo-kms rds bench-nbdkit bench-sqlite check kat install uninstall clean help \
         format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
-        coverage asan ubsan tsan arm valgrind abi-check abi-record product short deb deb-check \
+        coverage asan ubsan tsan arm avx512 valgrind abi-check abi-record product short deb deb-check \
         chosen suites tests FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -186,6 +188,9 @@ deps-ci: ## install those that .ci/run needs beside them
 deps-arm: ## install a cross compiler, an emulator and the libraries of arm64
 	@.ci/packages $(DEPS_ARM)
 
+deps-avx512: ## install an emulator of AVX-512, and what makes a disc that it starts from
+	@.ci/packages $(DEPS_AVX512)
+
 deps-kms: ## make a virtual environment with moto, for its suite and demo-kms
 	@.ci/packages python3-venv
 	@test -x $(MOTO)/bin/moto_server || { python3 -m venv $(MOTO) && \
@@ -196,7 +201,7 @@ deps-kms: ## make a virtual environment with moto, for its suite and demo-kms
 # file is read: `make deps all` may install pkg-config first.  Each is replaced only when its text
 # changes, and what was built with it depends on it.
 
-packages_first := $(filter deps deps-ci deps-arm,$(MAKECMDGOALS))
+packages_first := $(filter deps deps-ci deps-arm deps-avx512,$(MAKECMDGOALS))
 write_if_changed = mkdir -p $(@D) && cat >$@.$$$$ && \
                    if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 with_libcrypto = case '$(WITH_LIBCRYPTO)' in \
@@ -226,7 +231,7 @@ $(BUILD)/names.mk: FORCE | $(packages_first)
 		$(call found,$(ALL_PLUGINS),package); echo "PLUGINS :=$$names"; } | { $(write_if_changed); }
 
 # The targets that build nothing do without it.
-build_nothing := clean help format format-check lint deps deps-ci deps-kms uninstall deb deb-check
+build_nothing := clean help format format-check lint deps deps-ci deps-kms deps-avx512 uninstall deb deb-check
 ifneq ($(filter-out $(build_nothing),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/names.mk
 endif
@@ -456,6 +461,11 @@ arm: ## cross-build for arm64, and run published vectors and the kernels' suites
 		echo "$$run"; CK_FORK=no CK_RUN_CASE=$${run#*:} \
 		$(QEMU_ARM) $(BUILD)/arm64/tests/test_$${run%:*} || exit 1; \
 	done
+
+# Of all suites that the kernels are in, each as far as it goes at a hundredth of a machine's speed.
+ON_AVX512 = kat test_cpu test_aes test_aes_scan test_aes_guard
+avx512: $(sort $(foreach run,$(ON_AVX512),$(BUILD)/tests/$(firstword $(subst :, ,$(run))))) ## run vectors and the kernels' suites under an emulator of AVX-512 (downloads a kernel)
+	@python3 tests/avx512.py $(BUILD) $(ON_AVX512)
 
 # One run serves both: what the sanitizers watch is what is counted.
 coverage: ## line coverage of lib/ in a run under the sanitizers of asan; fails below 90 %
