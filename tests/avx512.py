@@ -28,13 +28,25 @@ import tty
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "avx512")
 PARTS = ("/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32",
          os.path.join(HERE, "isolinux.cfg"))
+PROGRAMS = ("bochs-bin", "busybox", "xorriso")
 LIMIT = int(os.environ.get("AVX512_SECONDS", "1200"))
 # Such kernels are there, or the run is worth nothing; the first is the one that is chosen.
 KERNELS = "kernels: vaes512 vaes256 aesni "
 
 
-def output_of(*command):
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+def output_of(*command, cwd=None):
+    """What a command prints; what it complains of, too, is seen only where it fails."""
+    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True)
+    if done.returncode != 0:
+        sys.exit(f"avx512: {' '.join(command)}: {done.stderr.decode(errors='replace')}")
+    return done.stdout
+
+
+def look_for_packages():
+    for part in (*PARTS, *map(shutil.which, PROGRAMS)):
+        if part is None or not os.path.exists(part):
+            sys.exit(f"avx512: one of {', '.join((*PARTS, *PROGRAMS))} is missing: "
+                     "make deps-avx512")
 
 
 # --- What the machine starts from ------------------------------------------------------------------
@@ -45,10 +57,10 @@ def fetch_kernel(work):
     if not os.path.exists(path):
         depends = output_of("apt-cache", "depends", "linux-image-cloud-amd64").decode()
         package = re.search(r"linux-image-\d\S*", depends).group()
-        subprocess.run(["apt-get", "download", "-qq", package], cwd=work, check=True)
+        output_of("apt-get", "download", package, cwd=work)
         unpacked = os.path.join(work, "kernel")
         for deb in glob.glob(os.path.join(work, "linux-image-*.deb")):
-            subprocess.run(["dpkg-deb", "-x", deb, unpacked], check=True)
+            output_of("dpkg-deb", "-x", deb, unpacked)
             os.remove(deb)
         shutil.move(glob.glob(os.path.join(unpacked, "boot", "vmlinuz-*"))[0], path)
         shutil.rmtree(unpacked)
@@ -78,7 +90,7 @@ class Archive:
     def program(self, name, path):
         """Without its symbols, and with the libraries that it is linked with."""
         with tempfile.NamedTemporaryFile() as stripped:
-            subprocess.run(["strip", "-o", stripped.name, path], check=True)
+            output_of("strip", "-o", stripped.name, path)
             with open(stripped.name, "rb") as file:
                 self.file(name, file.read())
         for library in re.findall(r"(/\S+) \(0x", output_of("ldd", path).decode()):
@@ -106,8 +118,8 @@ def file_system(build, runs):
 
 
 def tool_of(program):
-    """The scanner of stacks does not run under a tool."""
-    return "-" if program == "test_aes_scan" else "bochs"
+    """Those that look for keys in memory do not under a tool, which has memory of its own."""
+    return "-" if program in ("test_aes_scan", "test_page_memory") else "bochs"
 
 
 def make_disc(work, build, runs):
@@ -119,9 +131,9 @@ def make_disc(work, build, runs):
     shutil.copy(fetch_kernel(work), os.path.join(tree, "linux"))
     with open(os.path.join(tree, "initrd"), "wb") as file:
         file.write(file_system(build, runs))
-    subprocess.run(["xorriso", "-report_about", "WARNING", "-as", "mkisofs", "-quiet",
-                    "-o", os.path.join(work, "boot.iso"), "-b", "isolinux.bin", "-c", "boot.cat",
-                    "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", tree], check=True)
+    output_of("xorriso", "-as", "mkisofs", "-quiet", "-o", os.path.join(work, "boot.iso"),
+              "-b", "isolinux.bin", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4",
+              "-boot-info-table", tree)
     shutil.rmtree(tree)
 
 
@@ -164,9 +176,9 @@ def serial_lines(work):
             elif machine.poll() is not None:
                 return
     finally:
-        if machine.poll() is None:
-            machine.send_signal(signal.SIGKILL)
+        machine.kill()
         machine.wait()
+        os.remove(os.path.join(work, "boot.iso"))
 
 
 # --- The report ------------------------------------------------------------------------------------
@@ -228,6 +240,8 @@ def main():
     build, *names = sys.argv[1:]
     if not names:
         sys.exit("usage: avx512.py BUILD PROGRAM[:CASE]...")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    look_for_packages()
     runs = [(name.partition(":")[0], name.partition(":")[2]) for name in names]
     work = os.path.join(build, "avx512")
     os.makedirs(work, exist_ok=True)
