@@ -62,7 +62,7 @@ static enum envol_status crash_read(void *state, uint64_t offset, void *buffer, 
     faulty = crash_is_faulty(handle->crash);
     pthread_mutex_unlock(&handle->crash->lock);
     return faulty ? ENVOL_E_IO
-                  : handle->inner->vtable->read(handle->inner->state, offset, buffer, bytes, got);
+                  : handle->inner->vtable.read(handle->inner->state, offset, buffer, bytes, got);
 }
 
 static enum envol_status crash_write(void *state, uint64_t offset, const void *buffer, size_t bytes)
@@ -83,7 +83,7 @@ static enum envol_status crash_write(void *state, uint64_t offset, const void *b
             .file = handle->file->number, .kind = CRASH_WRITE, .offset = offset, .bytes = done},
         buffer);
     if (done > 0)
-        status = handle->inner->vtable->write(handle->inner->state, offset, buffer, done);
+        status = handle->inner->vtable.write(handle->inner->state, offset, buffer, done);
     pthread_mutex_unlock(&crash->lock);
     return faulty ? ENVOL_E_IO : status;
 }
@@ -102,7 +102,7 @@ static enum envol_status crash_resize(void *state, uint64_t bytes)
                      &(struct crash_call){
                          .file = handle->file->number, .kind = CRASH_RESIZE, .offset = bytes},
                      NULL);
-        status = handle->inner->vtable->resize(handle->inner->state, bytes);
+        status = handle->inner->vtable.resize(handle->inner->state, bytes);
     }
     pthread_mutex_unlock(&crash->lock);
     return faulty ? ENVOL_E_IO : status;
@@ -124,7 +124,7 @@ static enum envol_status crash_discard(void *state, uint64_t offset, uint64_t by
                                           .offset = offset,
                                           .bytes = (size_t)bytes},
                      NULL);
-        status = handle->inner->vtable->discard(handle->inner->state, offset, bytes);
+        status = handle->inner->vtable.discard(handle->inner->state, offset, bytes);
     }
     pthread_mutex_unlock(&crash->lock);
     return faulty ? ENVOL_E_IO : status;
@@ -150,7 +150,7 @@ static enum envol_status crash_size(void *state, uint64_t *bytes)
 {
     struct envol_store *inner = ((struct handle *)state)->inner;
 
-    return inner->vtable->size(inner->state, bytes);
+    return inner->vtable.size(inner->state, bytes);
 }
 
 static enum envol_status crash_lock(void *state, enum envol_store_lock lock,
@@ -158,7 +158,7 @@ static enum envol_status crash_lock(void *state, enum envol_store_lock lock,
 {
     struct envol_store *inner = ((struct handle *)state)->inner;
 
-    return inner->vtable->lock(inner->state, lock, mode, wait);
+    return inner->vtable.lock(inner->state, lock, mode, wait);
 }
 
 static void forget(struct crash_store *crash)

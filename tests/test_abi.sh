@@ -65,6 +65,8 @@ broken 'a member in the middle' header.h '/^struct envol_slot {/,/^}/s/uint32_t 
 holds 'it is recorded on purpose' meant
 holds 'and then accepted' gate
 broken 'a member at the end' header.h '/^struct envol_slot {/,/^}/s/^}/    uint64_t more;\n}/'
+broken 'a member in the padding at the end' provider.h \
+    '/^struct envol_key_request {/,/^}/s/^}/    uint32_t more;\n}/'
 broken 'a member of another type' lease.h \
     '/^struct envol_lease_options {/,/^}/s/uint32_t \(\w*\);/int32_t \1;/'
 broken 'an element of arrays that grew' types.h \

@@ -74,7 +74,8 @@ struct envol_key_info {
 /*
  * A provider's code.  Every function returns a status, fills error (never NULL) on failure, and may
  * be called from several threads at once.  On failure outputs are ignored and wiped by the library.
- * Output structs come zeroed.  Strings hold no control characters, in and out.  A status may be any
+ * Output structs come zeroed, as long as their struct_size says: fill no field behind that, and
+ * read none of a request.  Strings hold no control characters, in and out.  A status may be any
  * KEY_* but KEY_REVOKED, WRONG_KEY, THROTTLED, UNREACHABLE, TIMEOUT, CANCELLED, CREDENTIALS,
  * PROVIDER, UNSUPPORTED, ARGUMENT, NO_MEMORY, LOCKED_MEMORY, RANDOM, IO, FORKED, and of a local key
  * store FORMAT, VERSION and CORRUPT; any other becomes ENVOL_E_PROVIDER.
@@ -113,9 +114,10 @@ struct envol_provider_vtable {
 struct envol_provider;
 
 /*
- * Makes a provider of a vtable (borrowed, must outlive it) and its state (taken: closed by
- * envol_provider_close, and at once if this call fails).  *provider is NULL on failure.
- * ENVOL_E_ARGUMENT (a missing function, a bad name), ENVOL_E_NO_MEMORY.
+ * Makes a provider of a vtable (copied; name is borrowed) and its state (taken: closed by
+ * envol_provider_close, and at once if this call fails, unless the vtable's size is none of one).
+ * *provider is NULL on failure. ENVOL_E_ARGUMENT (a missing function, a bad name),
+ * ENVOL_E_NO_MEMORY.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_provider_open(const struct envol_provider_vtable *vtable, void *state,

@@ -52,9 +52,9 @@ struct envol_space_vtable {
 struct envol_space;
 
 /*
- * Makes a space of a vtable (borrowed) and its state (taken: closed by envol_space_close, and at
- * once if this call fails, unless the vtable is too short to have a close).  One space serves one
- * volume: the names in it are the library's.  Any number of threads may use it.
+ * Makes a space of a vtable (copied; name is borrowed) and its state (taken: closed by
+ * envol_space_close, and at once if this call fails, unless the vtable's size is none of one).  One
+ * space serves one volume: the names in it are the library's.  Any number of threads may use it.
  * ENVOL_E_ARGUMENT, ENVOL_E_NO_MEMORY.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status

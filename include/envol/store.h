@@ -55,11 +55,10 @@ struct envol_store;
  * A handle belongs to the process that opened it: a child that forked off shares its locks, and so
  * opens its own (opening a volume on the parent's: ENVOL_E_FORKED).
  *
- * Makes a store of a vtable (borrowed) and its state (taken: closed by envol_store_close, and at
- * once if this call fails, unless the vtable is too short to have a close).  alignment_bytes is
- * what offsets, lengths and buffers of reads and writes must be multiples of: 1, or a power of two
- * up to 4096.
- * ENVOL_E_ARGUMENT, ENVOL_E_NO_MEMORY.
+ * Makes a store of a vtable (copied; name is borrowed) and its state (taken: closed by
+ * envol_store_close, and at once if this call fails, unless the vtable's size is none of one).
+ * alignment_bytes is what offsets, lengths and buffers of reads and writes must be multiples of: 1,
+ * or a power of two up to 4096. ENVOL_E_ARGUMENT, ENVOL_E_NO_MEMORY.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_store_open(const struct envol_store_vtable *vtable, void *state, uint32_t alignment_bytes,

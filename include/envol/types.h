@@ -2,6 +2,12 @@
 /*
  * What every other header needs: export and contract attributes, the suites, and the sizes that are
  * fixed by format 1 (envol(5)).
+ *
+ * Structs of the other headers begin with size_t struct_size, which whoever makes one sets to its
+ * sizeof: so they can grow at their ends.  A shorter one is taken as if it went on with zeros,
+ * which always mean the default; a longer one if it is zeros behind what this library knows, and is
+ * refused with ENVOL_E_ARGUMENT otherwise.  What the library fills it fills as far as struct_size
+ * goes, with zeros where it knows nothing.  envol(7), VERSIONS.
  */
 #ifndef ENVOL_TYPES_H
 #define ENVOL_TYPES_H

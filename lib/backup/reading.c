@@ -6,17 +6,16 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "volume/volume.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-const struct envol_restore_options envol_restore_defaults = {.struct_size =
-                                                                 sizeof(envol_restore_defaults)};
-
-bool envol_restore_options_are_sound(const struct envol_restore_options *options)
+bool envol_restore_options_take(const struct envol_restore_options *given,
+                                struct envol_restore_options *options)
 {
-    return options->struct_size >= sizeof(*options) &&
+    return ENVOL_TAKE(restore_options, given, options) &&
            (options->flags & ~(ENVOL_OPEN_ALLOW_UNLOCKED | ENVOL_OPEN_DISCOVER)) == 0;
 }
 
@@ -43,20 +42,19 @@ enum envol_status envol_reading_open(struct envol_reading *reading, const struct
 
     *reading = (struct envol_reading){
         .message = {.name = "the backup", .source = source, .ctx = ctx, .error = error},
-        .options = options != NULL ? options : &envol_restore_defaults,
         .result = {.first_bad = ENVOL_NO_PAGE},
     };
-    options = reading->options;
-    if (source == NULL || !envol_restore_options_are_sound(options) ||
-        (result != NULL && result->struct_size < sizeof(*result)))
+    if (source == NULL || !envol_restore_options_take(options, &reading->options) ||
+        (result != NULL && !ENVOL_FITS(backup_result, result)))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
     if (result != NULL && result->note != NULL) {
         reading->result.note = result->note;
         reading->result.note_capacity = result->note_capacity;
         memset(result->note, 0, result->note_capacity);
     }
-    status = envol_backup_call_make(cmks, cmk_count, options->flags, options->timeout_ms,
-                                    options->cancel_flag, &call, error);
+    status =
+        envol_backup_call_make(cmks, cmk_count, reading->options.flags, reading->options.timeout_ms,
+                               reading->options.cancel_flag, &call, error);
     if (status == ENVOL_OK)
         status = envol_message_open(&reading->message, call.flags & ENVOL_KEYRING_FLAGS);
     if (status == ENVOL_OK)
@@ -223,7 +221,7 @@ static enum envol_status read_item(struct envol_reading *reading,
 
 static enum envol_status go_on(const struct envol_reading *reading)
 {
-    const struct envol_restore_options *options = reading->options;
+    const struct envol_restore_options *options = &reading->options;
 
     if ((options->cancel_flag != NULL && __atomic_load_n(options->cancel_flag, __ATOMIC_ACQUIRE)) ||
         (options->progress != NULL &&
@@ -250,7 +248,7 @@ void envol_reading_show(struct envol_reading *reading, enum envol_status status,
 {
     struct envol_backup_result shown = {.struct_size = 0};
 
-    if (result == NULL || result->struct_size < sizeof(*result))
+    if (!ENVOL_FITS(backup_result, result))
         return;
     if (status == ENVOL_OK) {
         shown = reading->result;
@@ -259,10 +257,9 @@ void envol_reading_show(struct envol_reading *reading, enum envol_status status,
     } else if (result->note != NULL) {
         memset(result->note, 0, result->note_capacity);
     }
-    shown.struct_size = result->struct_size;
     shown.note = result->note;
     shown.note_capacity = result->note_capacity;
-    *result = shown;
+    ENVOL_GIVE(backup_result, result, &shown);
 }
 
 enum envol_status envol_backup_verify(const struct envol_cmk *cmks, size_t cmk_count,

@@ -9,7 +9,7 @@
 struct envol_reading {
     struct envol_message message;
     struct envol_backup_head head;
-    const struct envol_restore_options *options;
+    struct envol_restore_options options;
     struct envol_backup_result result;
     uint8_t *pages; /* plaintext of so many pages at a time */
     size_t run;
@@ -43,7 +43,8 @@ void envol_reading_show(struct envol_reading *reading, enum envol_status status,
                         struct envol_backup_result *result);
 void envol_reading_close(struct envol_reading *reading);
 
-extern const struct envol_restore_options envol_restore_defaults;
-bool envol_restore_options_are_sound(const struct envol_restore_options *options);
+/* The caller's options, whole; NULL: zeros.  false: of another size, or unknown flags. */
+bool envol_restore_options_take(const struct envol_restore_options *given,
+                                struct envol_restore_options *options);
 
 #endif

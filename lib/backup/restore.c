@@ -56,18 +56,17 @@ enum envol_status envol_restore_begin(struct envol_store *store, const struct en
                                       size_t cmk_count, const struct envol_restore_options *options,
                                       struct envol_restore **restore, struct envol_error *error)
 {
+    struct envol_restore_options whole;
     struct envol_key_call call;
     struct envol_restore *made;
     enum envol_status status;
 
-    if (options == NULL)
-        options = &envol_restore_defaults;
     if (restore != NULL)
         *restore = NULL;
-    if (restore == NULL || store == NULL || !envol_restore_options_are_sound(options))
+    if (restore == NULL || store == NULL || !envol_restore_options_take(options, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
-    status = envol_backup_call_make(cmks, cmk_count, options->flags, options->timeout_ms,
-                                    options->cancel_flag, &call, error);
+    status = envol_backup_call_make(cmks, cmk_count, whole.flags, whole.timeout_ms,
+                                    whole.cancel_flag, &call, error);
     if (status != ENVOL_OK)
         return status;
     made = envol_alloc(sizeof(*made), _Alignof(struct envol_restore));
@@ -76,7 +75,7 @@ enum envol_status envol_restore_begin(struct envol_store *store, const struct en
     made->store = store;
     memcpy(made->cmks, cmks, cmk_count * sizeof(*cmks));
     made->cmk_count = cmk_count;
-    made->options = *options;
+    made->options = whole;
     status = open_unfinished(made, error);
     if (status != ENVOL_OK) {
         envol_restore_close(made);

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "volume/snapshot.h"
 
 #include <inttypes.h>
@@ -362,9 +363,8 @@ static enum envol_status check(struct envol_volume *volume,
 {
     enum envol_status status;
 
-    if (volume == NULL || sink == NULL || options->struct_size < sizeof(*options) ||
-        (options->flags & ~WRITE_FLAGS) != 0 ||
-        (result != NULL && result->struct_size < sizeof(*result)))
+    if (volume == NULL || sink == NULL || (options->flags & ~WRITE_FLAGS) != 0 ||
+        (result != NULL && !ENVOL_FITS(backup_result, result)))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
     if (options->note_bytes > ENVOL_BACKUP_NOTE_MAX ||
         (options->note == NULL && options->note_bytes > 0))
@@ -385,18 +385,14 @@ static enum envol_status check(struct envol_volume *volume,
 
 static void show(struct writing *w, enum envol_status status, struct envol_backup_result *result)
 {
-    size_t size;
-
-    if (result == NULL || result->struct_size < sizeof(*result))
+    if (!ENVOL_FITS(backup_result, result))
         return;
-    size = result->struct_size;
-    *result = (struct envol_backup_result){.struct_size = size};
+    envol_sized_clear(result);
     if (status != ENVOL_OK)
         return;
     envol_backup_head_show(&w->head, &w->result);
-    w->result.struct_size = size;
     w->result.bytes = w->message.bytes;
-    *result = w->result;
+    ENVOL_GIVE(backup_result, result, &w->result);
 }
 
 enum envol_status envol_backup_write(struct envol_volume *volume, const struct envol_cmk *cmks,
@@ -404,17 +400,20 @@ enum envol_status envol_backup_write(struct envol_volume *volume, const struct e
                                      envol_backup_sink *sink, void *ctx,
                                      struct envol_backup_result *result, struct envol_error *error)
 {
-    static const struct envol_backup_options defaults = {.struct_size = sizeof(defaults)};
+    struct envol_backup_options whole;
+    bool taken = ENVOL_TAKE(backup_options, options, &whole);
     struct envol_key_call call;
     struct writing w = {
         .volume = volume,
         .of = volume,
-        .options = options != NULL ? options : &defaults,
+        .options = &whole,
         .error = error,
         .message = {.name = "the backup", .sink = sink, .ctx = ctx, .error = error},
         .result = {.first_bad = ENVOL_NO_PAGE},
     };
-    enum envol_status status = check(volume, w.options, sink, result, error);
+    enum envol_status status = taken
+                                   ? check(volume, &whole, sink, result, error)
+                                   : envol_fail(error, ENVOL_E_ARGUMENT, "options of another size");
 
     if (status == ENVOL_OK)
         status =

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/region.h"
+#include "base/sized.h"
 #include <envol/memory.h>
 #include <pthread.h>
 #include <string.h>
@@ -180,21 +181,22 @@ bool envol_arena_uses_unlocked(uint32_t flags)
 enum envol_status envol_memory_stats(struct envol_memory_stats *stats)
 {
     uint64_t generation = envol_process_generation();
+    struct envol_memory_stats whole = {0};
 
-    if (stats == NULL || stats->struct_size < sizeof(*stats))
+    if (!ENVOL_FITS(memory_stats, stats))
         return ENVOL_E_ARGUMENT;
-    stats->used_bytes = stats->locked_bytes = stats->unlocked_bytes = 0;
     pthread_mutex_lock(&lock);
     for (struct envol_region *region = first(); region != NULL; region = next(region)) {
         enum envol_region_kind kind = envol_region_kind(region, generation);
 
-        stats->used_bytes += region->used_slabs * ENVOL_SLAB_BYTES;
+        whole.used_bytes += region->used_slabs * ENVOL_SLAB_BYTES;
         if (kind == ENVOL_REGION_LOCKED)
-            stats->locked_bytes += ENVOL_REGION_BYTES;
+            whole.locked_bytes += ENVOL_REGION_BYTES;
         else if (kind != ENVOL_REGION_IDLE)
-            stats->unlocked_bytes += ENVOL_REGION_BYTES;
+            whole.unlocked_bytes += ENVOL_REGION_BYTES;
     }
     pthread_mutex_unlock(&lock);
+    ENVOL_GIVE(memory_stats, stats, &whole);
     return ENVOL_OK;
 }
 

@@ -2,6 +2,7 @@
 /* Memory that holds no key, from the caller's allocator; and wiping and comparing memory that does.
  */
 #include "base/memory.h"
+#include "base/sized.h"
 
 #include <sodium.h>
 #include <stdatomic.h>
@@ -32,9 +33,11 @@ static _Atomic(const struct envol_allocator *) allocator = &c_library;
 
 enum envol_status envol_set_allocator(const struct envol_allocator *chosen)
 {
+    struct envol_allocator whole;
+
     if (chosen == NULL)
         chosen = &c_library;
-    if (chosen->struct_size < sizeof(*chosen) || chosen->alloc == NULL || chosen->free == NULL)
+    if (!ENVOL_TAKE(allocator, chosen, &whole) || chosen->alloc == NULL || chosen->free == NULL)
         return ENVOL_E_ARGUMENT;
     atomic_store_explicit(&allocator, chosen, memory_order_release);
     return ENVOL_OK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* New headers: geometry, context, first sealing. */
 #include "base/memory.h"
+#include "base/sized.h"
 #include "header/header.h"
 
 #include <stdio.h>
@@ -49,26 +50,24 @@ static void set_geometry(const struct envol_header_params *params, struct envol_
 enum envol_status envol_header_new(const struct envol_header_params *params,
                                    struct envol_header **header)
 {
-    static const struct envol_header_params defaults = {.struct_size = sizeof(defaults)};
+    struct envol_header_params whole;
     struct envol_header *made;
     enum envol_status status = ENVOL_OK;
 
     if (header == NULL)
         return ENVOL_E_ARGUMENT;
     *header = NULL;
-    if (params == NULL)
-        params = &defaults;
-    if (params->struct_size < sizeof(*params))
+    if (!ENVOL_TAKE(header_params, params, &whole))
         return ENVOL_E_ARGUMENT;
     made = envol_alloc(sizeof(*made), _Alignof(struct envol_header));
     if (made == NULL)
         return ENVOL_E_NO_MEMORY;
-    set_geometry(params, made);
+    set_geometry(&whole, made);
     made->epoch = made->lowest_epoch = 1;
     made->clean = true;
     status = envol_geometry_check(made);
-    if (status == ENVOL_OK && params->uuid != NULL)
-        memcpy(made->uuid, params->uuid, ENVOL_UUID_BYTES);
+    if (status == ENVOL_OK && whole.uuid != NULL)
+        memcpy(made->uuid, whole.uuid, ENVOL_UUID_BYTES);
     else if (status == ENVOL_OK)
         status = envol_uuid_make(made->uuid);
     if (status != ENVOL_OK) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a header says, for people and for anchors. */
+#include "base/sized.h"
 #include "header/header.h"
 
 #include <string.h>
@@ -23,14 +24,14 @@ static void show_snapshots(const struct envol_header *header, struct envol_heade
 enum envol_status envol_header_info(const struct envol_header *header,
                                     struct envol_header_info *info)
 {
-    if (info == NULL || info->struct_size < sizeof(*info))
+    struct envol_header_info whole;
+
+    if (!ENVOL_FITS(header_info, info))
         return ENVOL_E_ARGUMENT;
-    if (header == NULL) {
-        *info = (struct envol_header_info){.struct_size = info->struct_size};
+    envol_sized_clear(info);
+    if (header == NULL)
         return ENVOL_E_ARGUMENT;
-    }
-    *info = (struct envol_header_info){
-        .struct_size = info->struct_size,
+    whole = (struct envol_header_info){
         .verified = header->verified,
         .generation = header->id.generation,
         .suite = header->suite,
@@ -59,26 +60,30 @@ enum envol_status envol_header_info(const struct envol_header *header,
         .catalog_serial = header->catalog.serial,
         .catalog_epoch = header->catalog.epoch,
     };
-    memcpy(info->restore_applying, header->restore.applying, ENVOL_UUID_BYTES);
-    memcpy(info->restore_applied, header->restore.applied, ENVOL_UUID_BYTES);
-    memcpy(info->uuid, header->uuid, ENVOL_UUID_BYTES);
-    show_snapshots(header, info);
+    memcpy(whole.restore_applying, header->restore.applying, ENVOL_UUID_BYTES);
+    memcpy(whole.restore_applied, header->restore.applied, ENVOL_UUID_BYTES);
+    memcpy(whole.uuid, header->uuid, ENVOL_UUID_BYTES);
+    show_snapshots(header, &whole);
+    ENVOL_GIVE(header_info, info, &whole);
     return ENVOL_OK;
 }
 
 enum envol_status envol_header_anchor(const struct envol_header *header,
                                       struct envol_anchor *anchor)
 {
-    if (anchor == NULL || anchor->struct_size < sizeof(*anchor))
+    struct envol_anchor whole = {0};
+
+    if (!ENVOL_FITS(anchor, anchor))
         return ENVOL_E_ARGUMENT;
-    *anchor = (struct envol_anchor){.struct_size = anchor->struct_size};
+    envol_sized_clear(anchor);
     if (header == NULL)
         return ENVOL_E_ARGUMENT;
     if (!header->verified)
         return ENVOL_E_STATE;
-    memcpy(anchor->uuid, header->uuid, ENVOL_UUID_BYTES);
-    anchor->generation = header->id.generation;
-    anchor->epoch = header->epoch;
-    memcpy(anchor->mac, header->id.mac, sizeof(anchor->mac));
+    memcpy(whole.uuid, header->uuid, ENVOL_UUID_BYTES);
+    whole.generation = header->id.generation;
+    whole.epoch = header->epoch;
+    memcpy(whole.mac, header->id.mac, sizeof(whole.mac));
+    ENVOL_GIVE(anchor, anchor, &whole);
     return ENVOL_OK;
 }

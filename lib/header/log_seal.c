@@ -2,6 +2,7 @@
 /* The log seal: what a header says of the volume's transaction log, and which DEKs that needs. */
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "header/header.h"
 
 #include <string.h>
@@ -89,10 +90,8 @@ enum envol_status envol_header_set_log_seal(struct envol_header *header,
 {
     struct envol_log_seal copy;
 
-    if (header == NULL || seal == NULL || seal->struct_size < sizeof(*seal))
+    if (header == NULL || seal == NULL || !ENVOL_TAKE(log_seal, seal, &copy))
         return ENVOL_E_ARGUMENT;
-    copy = *seal;
-    copy.struct_size = sizeof(copy);
     if (copy.kind != ENVOL_LOG_SEAL_NONE && !is_live(header, copy.lowest_epoch))
         return ENVOL_E_RANGE;
     if (envol_log_seal_check(header, &copy) != ENVOL_OK)
@@ -104,12 +103,11 @@ enum envol_status envol_header_set_log_seal(struct envol_header *header,
 enum envol_status envol_header_log_seal(const struct envol_header *header,
                                         struct envol_log_seal *seal)
 {
-    size_t struct_size;
-
-    if (seal == NULL || seal->struct_size < sizeof(*seal))
+    if (!ENVOL_FITS(log_seal, seal))
         return ENVOL_E_ARGUMENT;
-    struct_size = seal->struct_size;
-    *seal = header != NULL ? header->log_seal : (struct envol_log_seal){0};
-    seal->struct_size = struct_size;
-    return header != NULL ? ENVOL_OK : ENVOL_E_ARGUMENT;
+    envol_sized_clear(seal);
+    if (header == NULL)
+        return ENVOL_E_ARGUMENT;
+    ENVOL_GIVE(log_seal, seal, &header->log_seal);
+    return ENVOL_OK;
 }

@@ -4,17 +4,19 @@
  * attacker's header names the attacker's own CMK, under a MAC that is valid for the attacker's DEK.
  */
 #include "base/error.h"
+#include "base/sized.h"
 #include "header/header.h"
 
 #include <string.h>
 
-static bool pins_are_sound(const struct envol_pins *pins)
+/* The caller's pins, whole; what they point to stays the caller's. */
+static bool take_pins(const struct envol_pins *given, struct envol_pins *pins)
 {
-    if (pins == NULL || pins->struct_size < sizeof(*pins))
-        return false;
-    if (pins->anchor != NULL && pins->anchor->struct_size < sizeof(*pins->anchor))
-        return false;
-    return pins->cmks != NULL || pins->cmk_count == 0;
+    struct envol_anchor anchor;
+
+    return given != NULL && ENVOL_TAKE(pins, given, pins) &&
+           ENVOL_TAKE(anchor, pins->anchor, &anchor) &&
+           (pins->cmks != NULL || pins->cmk_count == 0);
 }
 
 enum envol_status envol_anchor_check(const struct envol_header *header,
@@ -33,17 +35,18 @@ enum envol_status envol_anchor_check(const struct envol_header *header,
 enum envol_status envol_header_check(const struct envol_header *header,
                                      const struct envol_pins *pins, struct envol_error *error)
 {
+    struct envol_pins whole;
     enum envol_status status = ENVOL_OK;
 
-    if (header == NULL || !pins_are_sound(pins))
+    if (header == NULL || !take_pins(pins, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
-    if (pins->uuid != NULL && memcmp(pins->uuid, header->uuid, ENVOL_UUID_BYTES) != 0)
+    if (whole.uuid != NULL && memcmp(whole.uuid, header->uuid, ENVOL_UUID_BYTES) != 0)
         return envol_fail(error, ENVOL_E_POLICY, "this is volume %s, not the one expected",
                           header->uuid_text);
-    if (pins->suites != 0 && (pins->suites >> header->suite & 1) == 0)
+    if (whole.suites != 0 && (whole.suites >> header->suite & 1) == 0)
         return envol_fail(error, ENVOL_E_POLICY, "the volume's suite is not an allowed one");
-    if (pins->anchor != NULL)
-        status = envol_anchor_check(header, pins->anchor, error);
+    if (whole.anchor != NULL)
+        status = envol_anchor_check(header, whole.anchor, error);
     if (status == ENVOL_OK)
         envol_error_clear(error);
     return status;
@@ -59,17 +62,19 @@ enum envol_status envol_header_next_slot(const struct envol_header *header,
                                          const struct envol_pins *pins, uint32_t *cursor,
                                          struct envol_slot *slot, size_t *pin)
 {
-    if (slot == NULL || slot->struct_size < sizeof(*slot))
+    struct envol_pins whole;
+
+    if (!ENVOL_FITS(slot, slot))
         return ENVOL_E_ARGUMENT;
-    *slot = (struct envol_slot){.struct_size = slot->struct_size};
+    envol_sized_clear(slot);
     if (pin != NULL)
         *pin = 0;
-    if (header == NULL || !pins_are_sound(pins) || cursor == NULL)
+    if (header == NULL || !take_pins(pins, &whole) || cursor == NULL)
         return ENVOL_E_ARGUMENT;
     for (; *cursor < header->slot_count; ++*cursor) {
         const struct envol_slot *candidate = header->slots[*cursor];
-        for (size_t i = 0; i < pins->cmk_count; i++) {
-            if (!envol_pin_allows(&pins->cmks[i], candidate))
+        for (size_t i = 0; i < whole.cmk_count; i++) {
+            if (!envol_pin_allows(&whole.cmks[i], candidate))
                 continue;
             ++*cursor;
             envol_slot_show(candidate, slot);

@@ -2,6 +2,7 @@
 /* Slots: their packed form, their bounds, their place in the header. */
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "header/header.h"
 
 #include <string.h>
@@ -93,10 +94,7 @@ enum envol_status envol_slot_copy(const struct envol_slot *from, struct envol_sl
 
 void envol_slot_show(const struct envol_slot *from, struct envol_slot *slot)
 {
-    size_t struct_size = slot->struct_size;
-
-    *slot = *from;
-    slot->struct_size = struct_size;
+    ENVOL_GIVE(slot, slot, from);
 }
 
 static bool id_is_taken(const struct envol_header *header, uint32_t id)
@@ -212,16 +210,17 @@ uint32_t envol_slot_unused_id(const struct envol_header *header)
 enum envol_status envol_header_add_slot(struct envol_header *header, const struct envol_slot *slot,
                                         uint32_t *id)
 {
+    struct envol_slot whole;
     struct envol_slot *copy;
     enum envol_status status;
 
     if (id != NULL)
         *id = 0;
-    if (header == NULL || slot == NULL || slot->struct_size < sizeof(*slot))
+    if (header == NULL || slot == NULL || !ENVOL_TAKE(slot, slot, &whole))
         return ENVOL_E_ARGUMENT;
     if (header->slot_count == ENVOL_SLOTS_MAX)
         return ENVOL_E_RANGE;
-    status = envol_slot_copy(slot, &copy);
+    status = envol_slot_copy(&whole, &copy);
     if (status != ENVOL_OK)
         return status;
     copy->id = envol_slot_unused_id(header);
@@ -257,9 +256,9 @@ enum envol_status envol_header_remove_slot(struct envol_header *header, uint32_t
 enum envol_status envol_header_slot(const struct envol_header *header, uint32_t index,
                                     struct envol_slot *slot)
 {
-    if (slot == NULL || slot->struct_size < sizeof(*slot))
+    if (!ENVOL_FITS(slot, slot))
         return ENVOL_E_ARGUMENT;
-    *slot = (struct envol_slot){.struct_size = slot->struct_size};
+    envol_sized_clear(slot);
     if (header == NULL)
         return ENVOL_E_ARGUMENT;
     if (index >= header->slot_count)

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "header/header.h"
 #include "page/derive.h"
 #include "page/revoke.h"
@@ -181,6 +182,7 @@ enum envol_status envol_header_unlock(struct envol_header *header,
                                       const struct envol_anchor *anchor,
                                       struct envol_keyring **keyring)
 {
+    struct envol_anchor whole;
     enum envol_status status;
 
     if (keyring == NULL)
@@ -188,13 +190,13 @@ enum envol_status envol_header_unlock(struct envol_header *header,
     *keyring = NULL;
     if (header == NULL || dek == NULL ||
         (flags & ~(ENVOL_OPEN_INHERIT | ENVOL_OPEN_ALLOW_UNLOCKED)) != 0 ||
-        (anchor != NULL && anchor->struct_size < sizeof(*anchor)))
+        !ENVOL_TAKE(anchor, anchor, &whole))
         return ENVOL_E_ARGUMENT;
     if (!header->sealed)
         return ENVOL_E_STATE;
     status = envol_header_verify_mac(header, dek);
     if (status == ENVOL_OK)
-        status = check_anchor(header, anchor);
+        status = check_anchor(header, anchor == NULL ? NULL : &whole);
     if (status == ENVOL_OK)
         status = check_features(header);
     if (status == ENVOL_OK)

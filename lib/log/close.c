@@ -3,6 +3,7 @@
 #include "log/log.h"
 
 #include "base/error.h"
+#include "base/sized.h"
 
 #include <string.h>
 
@@ -49,18 +50,16 @@ enum envol_status envol_log_close(struct envol_log *log, struct envol_error *err
 
 enum envol_status envol_log_status(struct envol_log *log, struct envol_log_info *info)
 {
-    size_t struct_size;
+    struct envol_log_info whole;
     enum envol_status status = envol_log_check(log, NULL);
 
-    if (status == ENVOL_OK && (info == NULL || info->struct_size < sizeof(*info)))
+    if (status == ENVOL_OK && !ENVOL_FITS(log_info, info))
         status = ENVOL_E_ARGUMENT;
     if (status != ENVOL_OK)
         return status;
-    struct_size = info->struct_size;
     pthread_mutex_lock(&log->admin);
     pthread_mutex_lock(&log->lock);
-    *info = (struct envol_log_info){
-        .struct_size = struct_size,
+    whole = (struct envol_log_info){
         .failed = log->failed,
         .oldest_segment = log->seal.oldest_segment,
         .newest_segment = log->seal.newest_segment,
@@ -71,9 +70,10 @@ enum envol_status envol_log_status(struct envol_log *log, struct envol_log_info 
         .segment_bytes = log->offset,
         .epoch = log->epoch,
     };
-    memcpy(info->log_id, log->seal.log_id, sizeof(info->log_id));
+    memcpy(whole.log_id, log->seal.log_id, sizeof(whole.log_id));
     pthread_mutex_unlock(&log->lock);
     pthread_mutex_unlock(&log->admin);
+    ENVOL_GIVE(log_info, info, &whole);
     return ENVOL_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 
 #include <string.h>
 
@@ -31,12 +32,11 @@ void envol_log_unclaim(struct envol_volume *volume)
     atomic_store(&volume->has_log, false);
 }
 
-static enum envol_status check_options(const struct envol_log_options *options,
-                                       struct envol_error *error)
+/* Whole, of what the caller gave; NULL: zeros. */
+static enum envol_status take_options(const struct envol_log_options *given,
+                                      struct envol_log_options *options, struct envol_error *error)
 {
-    if (options == NULL)
-        return ENVOL_OK;
-    if (options->struct_size < sizeof(*options))
+    if (!ENVOL_TAKE(log_options, given, options))
         return envol_fail(error, ENVOL_E_ARGUMENT, "options of another size");
     if (options->segment_bytes != 0 && (options->segment_bytes < ENVOL_LOG_SEGMENT_BYTES_MIN ||
                                         options->segment_bytes > ENVOL_LOG_SEGMENT_BYTES_MAX))
@@ -68,7 +68,8 @@ enum envol_status envol_log_make(struct envol_volume *volume, struct envol_space
                                  const struct envol_log_options *options, struct envol_log **log,
                                  struct envol_error *error)
 {
-    enum envol_status status = check_options(options, error);
+    struct envol_log_options whole;
+    enum envol_status status = take_options(options, &whole, error);
     struct envol_log *made;
 
     if (status == ENVOL_OK)
@@ -84,9 +85,9 @@ enum envol_status envol_log_make(struct envol_volume *volume, struct envol_space
     made->space = space;
     made->keyring = envol_volume_keyring(volume);
     made->generation = envol_process_generation();
-    made->segment_bytes = options != NULL ? options->segment_bytes : 0;
-    made->unsynced_bytes = options != NULL ? options->unsynced_bytes : 0;
-    made->recycle = options != NULL ? options->recycle : 0;
+    made->segment_bytes = whole.segment_bytes;
+    made->unsynced_bytes = whole.unsynced_bytes;
+    made->recycle = whole.recycle;
     if (made->segment_bytes == 0)
         made->segment_bytes = ENVOL_LOG_SEGMENT_BYTES_DEFAULT;
     if (made->unsynced_bytes == 0)

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "page/derive.h"
 #include "page/revoke.h"
 
@@ -146,12 +147,16 @@ bool envol_keyring_locked(const struct envol_keyring *keyring)
 enum envol_status envol_keyring_geometry(const struct envol_keyring *keyring,
                                          struct envol_geometry *geometry)
 {
-    if (geometry == NULL || geometry->struct_size < sizeof(*geometry))
+    const struct envol_geometry whole = {
+        .suite = keyring->suite,
+        .page_bytes = keyring->page_bytes,
+        .stride_bytes = keyring->stride_bytes,
+        .trailer_bytes = keyring->suite == ENVOL_SUITE_AES_256_GCM ? ENVOL_TRAILER_BYTES : 0,
+    };
+
+    if (!ENVOL_FITS(geometry, geometry))
         return ENVOL_E_ARGUMENT;
-    geometry->suite = keyring->suite;
-    geometry->page_bytes = keyring->page_bytes;
-    geometry->stride_bytes = keyring->stride_bytes;
-    geometry->trailer_bytes = keyring->suite == ENVOL_SUITE_AES_256_GCM ? ENVOL_TRAILER_BYTES : 0;
+    ENVOL_GIVE(geometry, geometry, &whole);
     return ENVOL_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/kdf.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/sized.h"
 #include "page/derive.h"
 #include "page/revoke.h"
 
@@ -163,15 +164,16 @@ enum envol_status envol_log_run_begin(const struct envol_keyring *keyring,
                                       const struct envol_log_run_params *params, void *header,
                                       struct envol_log_run **run)
 {
+    struct envol_log_run_params whole;
     enum envol_status status = ENVOL_E_ARGUMENT;
 
     if (run != NULL)
         *run = NULL;
     if (header != NULL)
         memset(header, 0, ENVOL_LOG_RUN_HEADER_BYTES);
-    if (run != NULL && header != NULL && keyring != NULL && params != NULL &&
-        params->struct_size >= sizeof(*params) && params->run > 0 && params->start_lsn > 0)
-        status = begin(keyring, params, run);
+    if (run != NULL && header != NULL && keyring != NULL &&
+        ENVOL_TAKE(log_run_params, params, &whole) && whole.run > 0 && whole.start_lsn > 0)
+        status = begin(keyring, &whole, run);
     if (status == ENVOL_OK)
         memcpy(header, (*run)->header, ENVOL_LOG_RUN_HEADER_BYTES);
     return status;
@@ -180,19 +182,21 @@ enum envol_status envol_log_run_begin(const struct envol_keyring *keyring,
 enum envol_status envol_log_run_peek(const void *header, struct envol_log_run_info *info)
 {
     const uint8_t *bytes = header;
+    struct envol_log_run_info whole = {0};
 
-    if (header == NULL || info == NULL || info->struct_size < sizeof(*info))
+    if (header == NULL || !ENVOL_FITS(log_run_info, info))
         return ENVOL_E_ARGUMENT;
     if (memcmp(bytes, MAGIC, 8) != 0)
         return ENVOL_E_FORMAT;
-    memcpy(info->uuid, bytes + ENVOL_LOG_AT_UUID, ENVOL_UUID_BYTES);
-    memcpy(info->log_id, bytes + ENVOL_LOG_AT_ID, ENVOL_LOG_ID_BYTES);
-    info->run = envol_load64(bytes + ENVOL_LOG_AT_RUN);
-    info->start_lsn = envol_load64(bytes + ENVOL_LOG_AT_START);
-    info->epoch = envol_load32(bytes + ENVOL_LOG_AT_EPOCH);
-    memcpy(info->previous_tag, bytes + ENVOL_LOG_AT_PREVIOUS, ENVOL_LOG_TAG_BYTES);
-    memcpy(info->tag, bytes + ENVOL_LOG_AT_COMMITMENT, ENVOL_LOG_TAG_BYTES);
-    if (info->run == 0 || info->start_lsn == 0 || info->epoch == 0 ||
+    memcpy(whole.uuid, bytes + ENVOL_LOG_AT_UUID, ENVOL_UUID_BYTES);
+    memcpy(whole.log_id, bytes + ENVOL_LOG_AT_ID, ENVOL_LOG_ID_BYTES);
+    whole.run = envol_load64(bytes + ENVOL_LOG_AT_RUN);
+    whole.start_lsn = envol_load64(bytes + ENVOL_LOG_AT_START);
+    whole.epoch = envol_load32(bytes + ENVOL_LOG_AT_EPOCH);
+    memcpy(whole.previous_tag, bytes + ENVOL_LOG_AT_PREVIOUS, ENVOL_LOG_TAG_BYTES);
+    memcpy(whole.tag, bytes + ENVOL_LOG_AT_COMMITMENT, ENVOL_LOG_TAG_BYTES);
+    ENVOL_GIVE(log_run_info, info, &whole);
+    if (whole.run == 0 || whole.start_lsn == 0 || whole.epoch == 0 ||
         envol_load32(bytes + ENVOL_LOG_AT_SPARE_32) != 0 ||
         envol_load64(bytes + ENVOL_LOG_AT_SPARE) != 0)
         return ENVOL_E_CORRUPT;
@@ -228,20 +232,20 @@ enum envol_status envol_log_run_open(const struct envol_keyring *keyring, const 
                                      struct envol_log_run **run)
 {
     struct envol_log_run_info info = {.struct_size = sizeof(info)};
+    struct envol_log_run_params whole;
     struct envol_log_run *made = NULL;
     enum envol_status status;
 
     if (run == NULL)
         return ENVOL_E_ARGUMENT;
     *run = NULL;
-    if (keyring == NULL || header == NULL ||
-        (expected != NULL && expected->struct_size < sizeof(*expected)))
+    if (keyring == NULL || header == NULL || !ENVOL_TAKE(log_run_params, expected, &whole))
         return ENVOL_E_ARGUMENT;
     status = envol_keyring_check(keyring);
     if (status == ENVOL_OK)
         status = envol_log_run_peek(header, &info);
-    if (status == ENVOL_OK &&
-        (!is_expected(&info, expected) || memcmp(info.uuid, keyring->uuid, ENVOL_UUID_BYTES) != 0))
+    if (status == ENVOL_OK && (!is_expected(&info, expected == NULL ? NULL : &whole) ||
+                               memcmp(info.uuid, keyring->uuid, ENVOL_UUID_BYTES) != 0))
         status = ENVOL_E_CORRUPT;
     if (status == ENVOL_OK)
         status = make(keyring, 0, &made);

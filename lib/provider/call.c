@@ -24,8 +24,8 @@ static enum envol_status generate(const struct envol_call *call)
 {
     const struct envol_provider *provider = call->provider;
     size_t size = call->answer->struct_size;
-    enum envol_status status = provider->vtable->generate(provider->state, &call->request,
-                                                          call->dek, call->answer, call->error);
+    enum envol_status status = provider->vtable.generate(provider->state, &call->request, call->dek,
+                                                         call->answer, call->error);
 
     status = check_wrapped(call, status, size);
     return status == ENVOL_OK ? envol_dek_check(provider, call->dek, ENVOL_DEK_BYTES, call->error)
@@ -38,8 +38,8 @@ static enum envol_status wrap(const struct envol_call *call)
     size_t size = call->answer->struct_size;
 
     return check_wrapped(call,
-                         provider->vtable->wrap(provider->state, &call->request, call->plain,
-                                                call->answer, call->error),
+                         provider->vtable.wrap(provider->state, &call->request, call->plain,
+                                               call->answer, call->error),
                          size);
 }
 
@@ -47,9 +47,9 @@ static enum envol_status unwrap(const struct envol_call *call)
 {
     const struct envol_provider *provider = call->provider;
     size_t dek_bytes = 0;
-    enum envol_status status = provider->vtable->unwrap(
-        provider->state, &call->request, call->wrapped, call->wrapped_bytes, call->dek,
-        ENVOL_UNWRAP_CAPACITY, &dek_bytes, call->error);
+    enum envol_status status =
+        provider->vtable.unwrap(provider->state, &call->request, call->wrapped, call->wrapped_bytes,
+                                call->dek, ENVOL_UNWRAP_CAPACITY, &dek_bytes, call->error);
 
     status = envol_answer_check(provider, status, call->error);
     return status == ENVOL_OK ? envol_dek_check(provider, call->dek, dek_bytes, call->error)
@@ -62,9 +62,9 @@ static enum envol_status rewrap(const struct envol_call *call)
     size_t size = call->answer->struct_size;
 
     return check_wrapped(call,
-                         provider->vtable->rewrap(provider->state, &call->request, call->wrapped,
-                                                  call->wrapped_bytes, &call->to, call->answer,
-                                                  call->error),
+                         provider->vtable.rewrap(provider->state, &call->request, call->wrapped,
+                                                 call->wrapped_bytes, &call->to, call->answer,
+                                                 call->error),
                          size);
 }
 
@@ -73,7 +73,7 @@ static enum envol_status describe(const struct envol_call *call)
     const struct envol_provider *provider = call->provider;
     size_t size = call->info->struct_size;
     enum envol_status status =
-        provider->vtable->describe(provider->state, &call->request, call->info, call->error);
+        provider->vtable.describe(provider->state, &call->request, call->info, call->error);
 
     call->info->struct_size = size;
     status = envol_answer_check(provider, status, call->error);
@@ -175,7 +175,7 @@ static void bound(struct envol_call *call, uint64_t begun_us)
 
 static enum envol_status run(struct envol_call *call, uint64_t begun_us)
 {
-    if ((call->provider->vtable->capabilities & ENVOL_PROVIDER_LOCAL) != 0)
+    if ((call->provider->vtable.capabilities & ENVOL_PROVIDER_LOCAL) != 0)
         return attempt(call);
     bound(call, begun_us);
     return call->operation == ENVOL_KEY_UNWRAP ? envol_flight_run(call, run_in_line)
@@ -213,7 +213,7 @@ static void report(const struct envol_call *call, enum envol_status status, uint
     struct envol_audit_event event = {
         .struct_size = sizeof(event),
         .operation = call->operation,
-        .provider = provider->vtable->name,
+        .provider = provider->vtable.name,
         .context = call->request.context,
         .context_pairs = call->request.context_pairs,
         .status = status,

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "provider/clock.h"
 #include <stdio.h>
 #include <string.h>
@@ -74,12 +75,13 @@ enum envol_status envol_request_time(const struct envol_key_request *request,
 enum envol_status envol_request_check(const struct envol_key_request *request,
                                       enum envol_request_use use, struct envol_error *error)
 {
+    struct envol_key_request whole;
     enum envol_status status;
 
-    if (request == NULL || request->struct_size < sizeof(*request))
+    if (request == NULL || !ENVOL_TAKE(key_request, request, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT, "request: NULL, or struct_size not set");
-    if ((request->flags & ~ENVOL_KEY_ALLOW_UNLOCKED) != 0)
-        return envol_fail(error, ENVOL_E_ARGUMENT, "request: unknown flags 0x%x", request->flags);
+    if ((whole.flags & ~ENVOL_KEY_ALLOW_UNLOCKED) != 0)
+        return envol_fail(error, ENVOL_E_ARGUMENT, "request: unknown flags 0x%x", whole.flags);
     status = check_strings(request, use, error);
     if (status == ENVOL_OK)
         status = check_context(request, error);
@@ -105,25 +107,17 @@ enum envol_status envol_dek_argument(const uint8_t *dek, struct envol_error *err
 
 enum envol_status envol_wrapped_reset(struct envol_wrapped_dek *wrapped, struct envol_error *error)
 {
-    size_t size;
-
-    if (wrapped == NULL || wrapped->struct_size < sizeof(*wrapped))
+    if (!ENVOL_FITS(wrapped_dek, wrapped))
         return envol_fail(error, ENVOL_E_ARGUMENT, "wrapped: NULL, or struct_size not set");
-    size = wrapped->struct_size;
-    envol_wipe(wrapped, sizeof(*wrapped));
-    wrapped->struct_size = size;
+    envol_sized_clear(wrapped);
     return ENVOL_OK;
 }
 
 enum envol_status envol_info_reset(struct envol_key_info *info, struct envol_error *error)
 {
-    size_t size;
-
-    if (info == NULL || info->struct_size < sizeof(*info))
+    if (!ENVOL_FITS(key_info, info))
         return envol_fail(error, ENVOL_E_ARGUMENT, "info: NULL, or struct_size not set");
-    size = info->struct_size;
-    memset(info, 0, sizeof(*info));
-    info->struct_size = size;
+    envol_sized_clear(info);
     return ENVOL_OK;
 }
 
@@ -172,7 +166,7 @@ static void tidy(char *text, size_t capacity)
 enum envol_status envol_answer_check(const struct envol_provider *provider,
                                      enum envol_status status, struct envol_error *error)
 {
-    const char *name = provider->vtable->name;
+    const char *name = provider->vtable.name;
     char code[sizeof(error->provider_code)];
 
     if (status == ENVOL_OK)
@@ -196,7 +190,7 @@ enum envol_status envol_answer_check(const struct envol_provider *provider,
 enum envol_status envol_dek_check(const struct envol_provider *provider, const uint8_t *dek,
                                   size_t dek_bytes, struct envol_error *error)
 {
-    const char *name = provider->vtable->name;
+    const char *name = provider->vtable.name;
 
     if (dek_bytes != ENVOL_DEK_BYTES)
         return envol_fail(error, ENVOL_E_PROVIDER, "%s gave a DEK of %zu bytes, not %d", name,
@@ -210,7 +204,7 @@ enum envol_status envol_wrapped_check(const struct envol_provider *provider,
                                       const struct envol_wrapped_dek *wrapped,
                                       struct envol_error *error)
 {
-    const char *name = provider->vtable->name;
+    const char *name = provider->vtable.name;
 
     if (wrapped->wrapped_bytes == 0 || wrapped->wrapped_bytes > ENVOL_WRAPPED_MAX)
         return envol_fail(error, ENVOL_E_PROVIDER, "%s gave a wrapped DEK of %zu bytes", name,
@@ -225,7 +219,7 @@ enum envol_status envol_wrapped_check(const struct envol_provider *provider,
 enum envol_status envol_info_check(const struct envol_provider *provider,
                                    const struct envol_key_info *info, struct envol_error *error)
 {
-    const char *name = provider->vtable->name;
+    const char *name = provider->vtable.name;
     int state = (int)info->state;
 
     if (state < ENVOL_KEY_ENABLED || state > ENVOL_KEY_PENDING_DELETION)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 struct envol_provider {
-    const struct envol_provider_vtable *vtable;
+    struct envol_provider_vtable vtable; /* whole, whatever version the caller's is of */
     void *state;
     envol_audit_callback *audit; /* or NULL */
     void *audit_ctx;

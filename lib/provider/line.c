@@ -184,7 +184,7 @@ enum envol_status envol_turn_take(const struct envol_provider *provider,
 
     if (!envol_line_lock())
         return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
-    *turn = (struct envol_turn){.line = line_of(provider->vtable->name)};
+    *turn = (struct envol_turn){.line = line_of(provider->vtable.name)};
     turn->waited =
         turn->line->waiters != NULL || envol_pace_wait_us(&turn->line->pace, now_us()) != 0;
     status =

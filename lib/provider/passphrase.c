@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/sized.h"
 #include "provider/check.h"
 #include <stdio.h>
 #include <string.h>
@@ -192,8 +193,7 @@ static const struct envol_provider_vtable passphrase_vtable = {
 
 static int is_sound(const struct envol_passphrase_options *options)
 {
-    if (options == NULL || options->struct_size < sizeof(*options) ||
-        (options->flags & ~ENVOL_KEY_ALLOW_UNLOCKED) != 0)
+    if ((options->flags & ~ENVOL_KEY_ALLOW_UNLOCKED) != 0)
         return 0;
     if ((options->callback == NULL) == (options->passphrase == NULL))
         return 0;
@@ -244,13 +244,14 @@ static enum envol_status take_passphrase(const struct envol_passphrase_options *
 enum envol_status envol_passphrase_provider_open(const struct envol_passphrase_options *options,
                                                  struct envol_provider **provider)
 {
+    struct envol_passphrase_options whole;
     struct state *state;
     enum envol_status status;
 
     if (provider == NULL)
         return ENVOL_E_ARGUMENT;
     *provider = NULL;
-    if (!is_sound(options))
+    if (options == NULL || !ENVOL_TAKE(passphrase_options, options, &whole) || !is_sound(&whole))
         return ENVOL_E_ARGUMENT;
     state = envol_alloc(sizeof(*state), _Alignof(struct state));
     if (state == NULL)

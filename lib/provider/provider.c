@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include <string.h>
 
 _Static_assert(ENVOL_KEY_ALLOW_UNLOCKED == ENVOL_OPEN_ALLOW_UNLOCKED, "one bit for both");
@@ -22,8 +23,6 @@ static bool is_name(const char *name)
 
 static bool is_vtable(const struct envol_provider_vtable *vtable)
 {
-    if (vtable == NULL || vtable->struct_size < sizeof(*vtable))
-        return false;
     if (vtable->name == NULL || !is_name(vtable->name))
         return false;
     if (vtable->generate == NULL || vtable->wrap == NULL || vtable->unwrap == NULL ||
@@ -32,10 +31,9 @@ static bool is_vtable(const struct envol_provider_vtable *vtable)
     return vtable->rewrap != NULL || (vtable->capabilities & ENVOL_PROVIDER_REWRAPS) == 0;
 }
 
-/* A vtable without struct_size or of an older, shorter struct may have no close to call. */
 static void close_state(const struct envol_provider_vtable *vtable, void *state)
 {
-    if (vtable != NULL && vtable->struct_size >= sizeof(*vtable) && vtable->close != NULL)
+    if (vtable->close != NULL)
         vtable->close(state);
 }
 
@@ -43,20 +41,22 @@ enum envol_status envol_provider_open(const struct envol_provider_vtable *vtable
                                       struct envol_provider **provider)
 {
     enum envol_status status = ENVOL_E_ARGUMENT;
+    struct envol_provider_vtable whole;
     struct envol_provider *made = NULL;
 
-    if (provider == NULL || !is_vtable(vtable))
+    /* Zeros, without a close that could be called, if its size is none of a vtable's. */
+    if (!ENVOL_TAKE(provider_vtable, vtable, &whole) || provider == NULL || !is_vtable(&whole))
         goto out;
     status = ENVOL_E_NO_MEMORY;
     made = envol_alloc(sizeof(*made), _Alignof(struct envol_provider));
     if (made == NULL)
         goto out;
-    made->vtable = vtable;
+    made->vtable = whole;
     made->state = state;
     status = ENVOL_OK;
 out:
     if (status != ENVOL_OK)
-        close_state(vtable, state);
+        close_state(&whole, state);
     if (provider != NULL)
         *provider = made;
     return status;
@@ -66,18 +66,18 @@ void envol_provider_close(struct envol_provider *provider)
 {
     if (provider == NULL)
         return;
-    close_state(provider->vtable, provider->state);
+    close_state(&provider->vtable, provider->state);
     envol_free(provider);
 }
 
 const char *envol_provider_name(const struct envol_provider *provider)
 {
-    return provider->vtable->name;
+    return provider->vtable.name;
 }
 
 uint32_t envol_provider_capabilities(const struct envol_provider *provider)
 {
-    return provider->vtable->capabilities;
+    return provider->vtable.capabilities;
 }
 
 /* Everything that can be wrong before a provider is called, but for outputs and inputs. */
@@ -96,10 +96,9 @@ static struct envol_call make_call(const struct envol_provider *provider,
                                    const struct envol_key_request *request,
                                    struct envol_error *local)
 {
-    struct envol_call call = {
-        .provider = provider, .operation = operation, .request = *request, .error = local};
+    struct envol_call call = {.provider = provider, .operation = operation, .error = local};
 
-    call.request.struct_size = sizeof(call.request);
+    (void)ENVOL_TAKE(key_request, request, &call.request); /* checked */
     return call;
 }
 
@@ -236,7 +235,7 @@ static enum envol_status rewrap_inside(const struct envol_provider *provider,
 {
     struct envol_call call = make_call(provider, ENVOL_KEY_REWRAP, from, local);
 
-    if (provider->vtable->rewrap == NULL)
+    if (provider->vtable.rewrap == NULL)
         return ENVOL_E_UNSUPPORTED;
     call.to = *to;
     call.wrapped = wrapped;

@@ -187,7 +187,7 @@ enum envol_status envol_memory_space_share(struct envol_space *space, struct env
     if (shared == NULL)
         return ENVOL_E_ARGUMENT;
     *shared = NULL;
-    if (space == NULL || space->vtable != &memory_vtable)
+    if (space == NULL || space->vtable.open != memory_vtable.open)
         return ENVOL_E_ARGUMENT;
     names = space->state;
     pthread_mutex_lock(&names->lock);

@@ -274,7 +274,7 @@ enum envol_status envol_memory_store_share(struct envol_store *store, struct env
     if (shared == NULL)
         return ENVOL_E_ARGUMENT;
     *shared = NULL;
-    if (store == NULL || store->vtable != &memory_vtable)
+    if (store == NULL || store->vtable.read != memory_vtable.read)
         return ENVOL_E_ARGUMENT;
     handle = new_handle(((struct handle *)store->state)->image);
     if (handle == NULL)

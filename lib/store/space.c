@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include <errno.h>
 #include <string.h>
 
@@ -19,26 +20,27 @@ enum envol_status envol_space_open(const struct envol_space_vtable *vtable, void
                                    struct envol_space **space)
 {
     enum envol_status status = ENVOL_E_ARGUMENT;
+    struct envol_space_vtable whole;
     struct envol_space *opened;
 
     if (space != NULL)
         *space = NULL;
     /* A vtable that is too short has no close that could be called. */
-    if (vtable == NULL || vtable->struct_size < sizeof(*vtable))
+    if (vtable == NULL || !ENVOL_TAKE(space_vtable, vtable, &whole))
         return ENVOL_E_ARGUMENT;
-    if (space == NULL || !is_usable(vtable))
+    if (space == NULL || !is_usable(&whole))
         goto out;
     status = ENVOL_E_NO_MEMORY;
     opened = envol_alloc(sizeof(*opened), _Alignof(struct envol_space));
     if (opened == NULL)
         goto out;
-    opened->vtable = vtable;
+    opened->vtable = whole;
     opened->state = state;
     *space = opened;
     return ENVOL_OK;
 out:
-    if (vtable->close != NULL)
-        vtable->close(state);
+    if (whole.close != NULL)
+        whole.close(state);
     return status;
 }
 
@@ -46,8 +48,8 @@ void envol_space_close(struct envol_space *space)
 {
     if (space == NULL)
         return;
-    if (space->vtable->close != NULL)
-        space->vtable->close(space->state);
+    if (space->vtable.close != NULL)
+        space->vtable.close(space->state);
     envol_free(space);
 }
 
@@ -64,9 +66,9 @@ static enum envol_status failed(const struct envol_space *space, enum envol_stat
     int os_errno = errno != 0 ? errno : EIO;
 
     if (status == ENVOL_E_IO)
-        return envol_fail_errno(error, status, os_errno, "%s space: %s %s", space->vtable->name,
+        return envol_fail_errno(error, status, os_errno, "%s space: %s %s", space->vtable.name,
                                 verb, name);
-    return envol_fail(error, status, "%s space: %s %s: %s", space->vtable->name, verb, name,
+    return envol_fail(error, status, "%s space: %s %s: %s", space->vtable.name, verb, name,
                       status == ENVOL_E_RANGE   ? "there is no such name"
                       : status == ENVOL_E_STATE ? "the name is taken"
                                                 : envol_status_message(status));
@@ -76,7 +78,7 @@ static enum envol_status refuse_name(const struct envol_space *space, const char
                                      struct envol_error *error)
 {
     return envol_fail(error, ENVOL_E_ARGUMENT, "%s space: %s of what is no name of a space",
-                      space->vtable->name, verb);
+                      space->vtable.name, verb);
 }
 
 enum envol_status envol_space_store(struct envol_space *space, const char *name, uint32_t flags,
@@ -91,7 +93,7 @@ enum envol_status envol_space_store(struct envol_space *space, const char *name,
     if (flags & ~FLAGS || flags == FLAGS)
         return failed(space, ENVOL_E_ARGUMENT, "open", name, error);
     errno = 0;
-    status = space->vtable->open(space->state, name, flags, store, error != NULL ? &said : NULL);
+    status = space->vtable.open(space->state, name, flags, store, error != NULL ? &said : NULL);
     if (status == ENVOL_OK && *store != NULL)
         return ENVOL_OK;
     *store = NULL;
@@ -114,7 +116,7 @@ enum envol_status envol_space_remove(struct envol_space *space, const char *name
     if (!envol_space_is_name(name))
         return refuse_name(space, "remove", error);
     errno = 0;
-    status = space->vtable->remove(space->state, name);
+    status = space->vtable.remove(space->state, name);
     return status == ENVOL_OK ? status : failed(space, status, "remove", name, error);
 }
 
@@ -126,7 +128,7 @@ enum envol_status envol_space_rename(struct envol_space *space, const char *from
     if (!envol_space_is_name(from) || !envol_space_is_name(to) || strcmp(from, to) == 0)
         return refuse_name(space, "rename", error);
     errno = 0;
-    status = space->vtable->rename(space->state, from, to);
+    status = space->vtable.rename(space->state, from, to);
     return status == ENVOL_OK ? status : failed(space, status, "rename", from, error);
 }
 
@@ -154,7 +156,7 @@ enum envol_status envol_space_list(struct envol_space *space,
     enum envol_status status;
 
     errno = 0;
-    status = space->vtable->list(space->state, pass_on, &listing);
+    status = space->vtable.list(space->state, pass_on, &listing);
     if (listing.answered != ENVOL_OK)
         return envol_fail(error, listing.answered, NULL);
     return status == ENVOL_OK ? status : failed(space, status, "list", "names", error);

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 struct envol_space {
-    const struct envol_space_vtable *vtable;
+    struct envol_space_vtable vtable; /* whole, whatever version the caller's is of */
     void *state;
 };
 

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -33,20 +34,21 @@ enum envol_status envol_store_open(const struct envol_store_vtable *vtable, void
                                    uint32_t alignment_bytes, struct envol_store **store)
 {
     enum envol_status status = ENVOL_E_ARGUMENT;
+    struct envol_store_vtable whole;
     struct envol_store *opened;
 
     if (store != NULL)
         *store = NULL;
     /* A vtable that is too short has no close that could be called. */
-    if (vtable == NULL || vtable->struct_size < sizeof(*vtable))
+    if (vtable == NULL || !ENVOL_TAKE(store_vtable, vtable, &whole))
         return ENVOL_E_ARGUMENT;
-    if (store == NULL || !is_usable(vtable) || !is_alignment(alignment_bytes))
+    if (store == NULL || !is_usable(&whole) || !is_alignment(alignment_bytes))
         goto out;
     status = ENVOL_E_NO_MEMORY;
     opened = envol_alloc(sizeof(*opened), _Alignof(struct envol_store));
     if (opened == NULL)
         goto out;
-    opened->vtable = vtable;
+    opened->vtable = whole;
     opened->state = state;
     opened->alignment_bytes = alignment_bytes;
     opened->generation = envol_process_generation();
@@ -57,7 +59,7 @@ enum envol_status envol_store_open(const struct envol_store_vtable *vtable, void
     *store = opened;
     return ENVOL_OK;
 out:
-    close_state(vtable, state);
+    close_state(&whole, state);
     return status;
 }
 
@@ -65,7 +67,7 @@ void envol_store_close(struct envol_store *store)
 {
     if (store == NULL)
         return;
-    close_state(store->vtable, store->state);
+    close_state(&store->vtable, store->state);
     envol_free(store);
 }
 
@@ -76,8 +78,8 @@ static enum envol_status failed(const struct envol_store *store, enum envol_stat
     int os_errno = errno != 0 ? errno : EIO;
 
     if (status == ENVOL_E_IO)
-        return envol_fail_errno(error, status, os_errno, "%s store: %s", store->vtable->name, what);
-    return envol_fail(error, status, "%s store: %s: %s", store->vtable->name, what,
+        return envol_fail_errno(error, status, os_errno, "%s store: %s", store->vtable.name, what);
+    return envol_fail(error, status, "%s store: %s: %s", store->vtable.name, what,
                       envol_status_message(status));
 }
 
@@ -89,10 +91,10 @@ static enum envol_status failed_range(const struct envol_store *store, enum envo
 
     if (status == ENVOL_E_IO)
         return envol_fail_errno(error, status, os_errno,
-                                "%s store: %s of %" PRIu64 " bytes at %" PRIu64,
-                                store->vtable->name, verb, bytes, offset);
+                                "%s store: %s of %" PRIu64 " bytes at %" PRIu64, store->vtable.name,
+                                verb, bytes, offset);
     return envol_fail(error, status, "%s store: %s of %" PRIu64 " bytes at %" PRIu64 ": %s",
-                      store->vtable->name, verb, bytes, offset, envol_status_message(status));
+                      store->vtable.name, verb, bytes, offset, envol_status_message(status));
 }
 
 static enum envol_status check_range(const struct envol_store *store, const char *verb,
@@ -104,7 +106,7 @@ static enum envol_status check_range(const struct envol_store *store, const char
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "%s store: %s of %" PRIu64 " bytes at %" PRIu64
                           " is not aligned to %" PRIu32 " bytes",
-                          store->vtable->name, verb, bytes, offset, store->alignment_bytes);
+                          store->vtable.name, verb, bytes, offset, store->alignment_bytes);
     return ENVOL_OK;
 }
 
@@ -115,7 +117,7 @@ static enum envol_status check_transfer(const struct envol_store *store, const c
     if ((buffer == NULL && bytes > 0) || (uintptr_t)buffer & (store->alignment_bytes - 1))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "%s store: the buffer of a %s is not aligned to %" PRIu32 " bytes",
-                          store->vtable->name, verb, store->alignment_bytes);
+                          store->vtable.name, verb, store->alignment_bytes);
     return check_range(store, verb, offset, bytes, error);
 }
 
@@ -128,7 +130,7 @@ enum envol_status envol_store_read(struct envol_store *store, uint64_t offset, v
     *got = 0;
     if (status == ENVOL_OK && bytes > 0) {
         errno = 0;
-        status = store->vtable->read(store->state, offset, buffer, bytes, &count);
+        status = store->vtable.read(store->state, offset, buffer, bytes, &count);
         if (status == ENVOL_OK && count > bytes) {
             errno = EOVERFLOW;
             status = ENVOL_E_IO;
@@ -164,7 +166,7 @@ enum envol_status envol_store_write(struct envol_store *store, uint64_t offset, 
     if (status != ENVOL_OK || bytes == 0)
         return status;
     errno = 0;
-    status = store->vtable->write(store->state, offset, buffer, bytes);
+    status = store->vtable.write(store->state, offset, buffer, bytes);
     if (status != ENVOL_OK)
         failed_range(store, status, "write", offset, bytes, error);
     return status;
@@ -175,7 +177,7 @@ enum envol_status envol_store_sync(struct envol_store *store, struct envol_error
     enum envol_status status;
 
     errno = 0;
-    status = store->vtable->sync(store->state);
+    status = store->vtable.sync(store->state);
     return status == ENVOL_OK ? status : failed(store, status, "sync", error);
 }
 
@@ -187,7 +189,7 @@ enum envol_status envol_store_size(struct envol_store *store, uint64_t *bytes,
 
     *bytes = 0;
     errno = 0;
-    status = store->vtable->size(store->state, &size);
+    status = store->vtable.size(store->state, &size);
     if (status == ENVOL_OK && size >= ENVOL_STORE_END)
         status = ENVOL_E_RANGE;
     if (status != ENVOL_OK)
@@ -204,7 +206,7 @@ enum envol_status envol_store_resize(struct envol_store *store, uint64_t bytes,
     if (bytes >= ENVOL_STORE_END)
         return failed(store, ENVOL_E_RANGE, "resize", error);
     errno = 0;
-    status = store->vtable->resize(store->state, bytes);
+    status = store->vtable.resize(store->state, bytes);
     return status == ENVOL_OK ? status : failed(store, status, "resize", error);
 }
 
@@ -216,7 +218,7 @@ enum envol_status envol_store_discard(struct envol_store *store, uint64_t offset
 
     if (status != ENVOL_OK)
         return status;
-    if (store->vtable->discard == NULL)
+    if (store->vtable.discard == NULL)
         return failed(store, ENVOL_E_UNSUPPORTED, "discard", error);
     status = envol_store_size(store, &size, error);
     if (status != ENVOL_OK)
@@ -226,7 +228,7 @@ enum envol_status envol_store_discard(struct envol_store *store, uint64_t offset
     if (bytes == 0)
         return ENVOL_OK;
     errno = 0;
-    status = store->vtable->discard(store->state, offset, bytes);
+    status = store->vtable.discard(store->state, offset, bytes);
     if (status != ENVOL_OK)
         failed_range(store, status, "discard", offset, bytes, error);
     return status;
@@ -239,7 +241,7 @@ enum envol_status envol_store_check_owner(const struct envol_store *store,
         return ENVOL_OK;
     return envol_fail(error, ENVOL_E_FORKED,
                       "the %s store was opened before a fork: a child opens its own",
-                      store->vtable->name);
+                      store->vtable.name);
 }
 
 enum envol_status envol_store_lock(struct envol_store *store, enum envol_store_lock lock,
@@ -253,7 +255,7 @@ enum envol_status envol_store_lock(struct envol_store *store, enum envol_store_l
     if (status != ENVOL_OK)
         return mode == ENVOL_LOCK_NONE ? ENVOL_OK : status;
     errno = 0;
-    status = store->vtable->lock(store->state, lock, mode, wait);
+    status = store->vtable.lock(store->state, lock, mode, wait);
     return status == ENVOL_OK ? status : failed(store, status, "lock", error);
 }
 

@@ -17,7 +17,7 @@
 #define ENVOL_LOCK_WAIT_MS 10000u
 
 struct envol_store {
-    const struct envol_store_vtable *vtable;
+    struct envol_store_vtable vtable; /* whole, whatever version the caller's is of */
     void *state;
     uint32_t alignment_bytes;
     uint64_t generation;  /* of the process that opened it */

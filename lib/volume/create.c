@@ -130,35 +130,30 @@ out:
     return status;
 }
 
-static bool options_are_sound(const struct envol_volume_options *options)
-{
-    return options == NULL || (options->struct_size >= sizeof(*options) &&
-                               (options->flags & ~CREATE_FLAGS) == 0 && options->snapshot == NULL);
-}
-
 static enum envol_status create(struct envol_store *store, const struct envol_cmk *cmks,
                                 size_t cmk_count, const struct envol_volume_options *options,
                                 bool for_restore, struct envol_volume **volume,
                                 struct envol_error *error)
 {
+    struct envol_volume_options whole;
     struct envol_key_call call;
     enum envol_status status;
 
     if (volume != NULL)
         *volume = NULL;
-    if (volume == NULL || store == NULL || !options_are_sound(options))
+    if (volume == NULL || store == NULL ||
+        !envol_volume_options_take(options, CREATE_FLAGS, &whole) || whole.snapshot != NULL)
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL store or volume, or options of another size or with flags that "
                           "create does not know");
-    status = envol_key_call_make(cmks, cmk_count, options, &call, error);
+    status = envol_key_call_make(cmks, cmk_count, &whole, &call, error);
     if (status == ENVOL_OK)
         status = envol_volume_lock_store(store, false, error);
     if (status != ENVOL_OK)
         return status;
     status = check_empty(store, error);
     if (status == ENVOL_OK)
-        status = create_locked(store, &call, options == NULL ? NULL : options->params, for_restore,
-                               options == NULL ? NULL : options->space, volume, error);
+        status = create_locked(store, &call, whole.params, for_restore, whole.space, volume, error);
     if (status != ENVOL_OK) {
         envol_volume_unlock_store(store, false);
         return status;

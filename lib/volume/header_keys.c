@@ -87,12 +87,11 @@ static enum envol_status make_call(const struct envol_cmk *cmks, size_t cmk_coun
                                    const struct envol_volume_options *options,
                                    struct envol_key_call *call, struct envol_error *error)
 {
-    if (options != NULL &&
-        (options->struct_size < sizeof(*options) || (options->flags & ~CALL_FLAGS) != 0 ||
-         (options->outcomes != NULL &&
-          options->outcomes->struct_size < sizeof(*options->outcomes))))
+    struct envol_volume_options whole;
+
+    if (!envol_volume_options_take(options, CALL_FLAGS, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
-    return envol_key_call_make(cmks, cmk_count, options, call, error);
+    return envol_key_call_make(cmks, cmk_count, &whole, call, error);
 }
 
 enum envol_status envol_header_seal_by(struct envol_header *header, const struct envol_cmk *cmks,

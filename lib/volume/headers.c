@@ -5,6 +5,7 @@
  */
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "header/header.h"
 #include "page/revoke.h"
 #include "volume/snapshot.h"
@@ -93,20 +94,21 @@ static enum envol_status run_update(const struct update *update, struct envol_he
     return status == ENVOL_OK ? envol_header_committed(header, update->copy) : status;
 }
 
-static bool is_io(const struct envol_header_io *io)
+static bool take_io(const struct envol_header_io *given, struct envol_header_io *io)
 {
-    return io != NULL && io->struct_size >= sizeof(*io) && io->lock != NULL && io->unlock != NULL &&
-           io->read != NULL && io->write != NULL && io->sync != NULL;
+    return given != NULL && ENVOL_TAKE(header_io, given, io) && io->lock != NULL &&
+           io->unlock != NULL && io->read != NULL && io->write != NULL && io->sync != NULL;
 }
 
 enum envol_status envol_header_commit(struct envol_header *header,
                                       const struct envol_keyring *keyring,
                                       const struct envol_header_io *io, struct envol_error *error)
 {
-    struct update update = {.io = io, .error = error};
+    struct envol_header_io whole;
+    struct update update = {.io = &whole, .error = error};
     enum envol_status status;
 
-    if (header == NULL || keyring == NULL || !is_io(io))
+    if (header == NULL || keyring == NULL || !take_io(io, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL header or keyring, or callbacks that are missing");
     /* Before the lock: a forked child shares its parent's, and would drop it. */
@@ -117,13 +119,13 @@ enum envol_status envol_header_commit(struct envol_header *header,
     if (update.current == NULL)
         return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
     update.copy = update.current + ENVOL_HEADER_BYTES;
-    status = io->lock(io->ctx);
+    status = whole.lock(whole.ctx);
     if (status != ENVOL_OK) {
         step_failed(&update, status, "locking");
         goto out;
     }
     status = run_update(&update, header, keyring);
-    io->unlock(io->ctx);
+    whole.unlock(whole.ctx);
 out:
     envol_free(update.current);
     if (status == ENVOL_OK)

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "header/header.h"
 #include "page/revoke.h"
 #include "volume/lease.h"
@@ -20,6 +21,42 @@ static void unlock_growth(struct envol_volume *volume)
 {
     if (envol_volume_is_own(volume))
         pthread_mutex_unlock(&volume->growth);
+}
+
+/*
+ * A struct within a struct moves what is behind it when it grows: what the caller's version has
+ * there begins where the caller's header information ends.
+ */
+enum {
+    HEAD_BYTES = offsetof(struct envol_volume_info, header),
+    REST_AT = offsetof(struct envol_volume_info, pages),
+    REST_BYTES = sizeof(struct envol_volume_info) - REST_AT,
+    REST_FIRST = ENVOL_FIRST_volume_info - HEAD_BYTES - ENVOL_FIRST_header_info
+};
+_Static_assert(REST_AT == HEAD_BYTES + sizeof(struct envol_header_info), "no padding between");
+
+static bool fits(const struct envol_volume_info *info)
+{
+    return ENVOL_FITS(volume_info, info) && ENVOL_FITS(header_info, &info->header) &&
+           info->struct_size >= HEAD_BYTES + info->header.struct_size + REST_FIRST;
+}
+
+static void clear(struct envol_volume_info *info)
+{
+    size_t header_bytes = info->header.struct_size;
+
+    envol_sized_clear(info);
+    info->header.struct_size = header_bytes;
+}
+
+static void give(struct envol_volume_info *info, const struct envol_volume_info *whole)
+{
+    size_t at = HEAD_BYTES + info->header.struct_size;
+    size_t bytes = info->struct_size - at;
+
+    ENVOL_GIVE(header_info, &info->header, &whole->header);
+    memcpy((char *)info + at, (const char *)whole + REST_AT,
+           bytes < REST_BYTES ? bytes : REST_BYTES);
 }
 
 /* Holds growth.  In a child the lease is the parent's, and only the end of it is known here. */
@@ -41,30 +78,30 @@ static void show_lease(struct envol_volume *volume, struct envol_volume_info *in
 
 enum envol_status envol_volume_info(struct envol_volume *volume, struct envol_volume_info *info)
 {
+    struct envol_volume_info whole = {.header.struct_size = sizeof(whole.header)};
     enum envol_status status;
 
-    if (info == NULL || info->struct_size < sizeof(*info) ||
-        info->header.struct_size < sizeof(info->header))
+    if (!fits(info))
         return ENVOL_E_ARGUMENT;
-    *info = (struct envol_volume_info){.struct_size = info->struct_size,
-                                       .header.struct_size = info->header.struct_size};
+    clear(info);
     status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
     if (status != ENVOL_OK)
         return status;
     lock_growth(volume);
-    status = envol_header_info(volume->header, &info->header);
-    show_lease(volume, info);
+    status = envol_header_info(volume->header, &whole.header);
+    show_lease(volume, &whole);
     unlock_growth(volume);
     if (status == ENVOL_OK) {
-        info->pages = atomic_load(&volume->pages);
-        info->opened_slot = volume->opened_slot;
-        info->read_only = volume->read_only;
+        whole.pages = atomic_load(&volume->pages);
+        whole.opened_slot = volume->opened_slot;
+        whole.read_only = volume->read_only;
         /* Lanes and objects of a keyring are not known to it. */
-        info->keys_locked = envol_keyring_locked(volume->keyring) &&
+        whole.keys_locked = envol_keyring_locked(volume->keyring) &&
                             !envol_arena_uses_unlocked(volume->keyring->flags);
-        info->kernel = volume->keyring->kernel->name;
+        whole.kernel = volume->keyring->kernel->name;
         if (volume->image != NULL)
-            memcpy(info->snapshot, volume->image->snapshot->record.uuid, ENVOL_UUID_BYTES);
+            memcpy(whole.snapshot, volume->image->snapshot->record.uuid, ENVOL_UUID_BYTES);
+        give(info, &whole);
     }
     envol_volume_leave(volume);
     return status;
@@ -87,9 +124,9 @@ enum envol_status envol_volume_anchor(struct envol_volume *volume, struct envol_
     enum envol_status status;
     bool writes;
 
-    if (anchor == NULL || anchor->struct_size < sizeof(*anchor))
+    if (!ENVOL_FITS(anchor, anchor))
         return ENVOL_E_ARGUMENT;
-    *anchor = (struct envol_anchor){.struct_size = anchor->struct_size};
+    envol_sized_clear(anchor);
     status = envol_volume_enter(volume, ENVOL_ACCESS_WRITE);
     writes = status == ENVOL_OK;
     if (status == ENVOL_E_READ_ONLY || status == ENVOL_E_KEY_REVOKED)
@@ -156,14 +193,14 @@ enum envol_status envol_volume_inspect(struct envol_store *store, struct envol_h
 
     if (header != NULL)
         *header = NULL;
-    if (store == NULL || info == NULL || info->struct_size < sizeof(*info))
+    if (store == NULL || !ENVOL_FITS(header_info, info))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL store or info, or the struct_size of info is too small");
     status = envol_store_check_owner(store, error);
     if (status == ENVOL_OK)
         status = envol_volume_read_header(store, 0, !envol_store_is_claimed(store), &read, error);
     if (status != ENVOL_OK) {
-        *info = (struct envol_header_info){.struct_size = info->struct_size};
+        envol_sized_clear(info);
         return status;
     }
     status = envol_header_info(read, info);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "header/header.h"
 #include "volume/volume.h"
 
@@ -17,6 +18,13 @@ bool envol_cmk_is_pinned(const struct envol_cmk *cmk, uint32_t flags)
 {
     return cmk->key_ref != NULL || (flags & ENVOL_OPEN_DISCOVER) != 0 ||
            (envol_provider_capabilities(cmk->provider) & ENVOL_PROVIDER_SINGLE_KEY) != 0;
+}
+
+bool envol_volume_options_take(const struct envol_volume_options *given, uint32_t flags,
+                               struct envol_volume_options *options)
+{
+    return ENVOL_TAKE(volume_options, given, options) && (options->flags & ~flags) == 0 &&
+           (options->outcomes == NULL || ENVOL_FITS(slot_outcomes, options->outcomes));
 }
 
 enum envol_status envol_key_call_make(const struct envol_cmk *cmks, size_t cmk_count,

@@ -23,6 +23,11 @@ struct envol_key_binding {
     size_t count;
 };
 
+/* The caller's options, whole; NULL: zeros.  false: of another size, flags that are not among
+ * those, or outcomes of another size. */
+bool envol_volume_options_take(const struct envol_volume_options *given, uint32_t flags,
+                               struct envol_volume_options *options);
+
 /* ENVOL_E_ARGUMENT: no CMK, too many, one without provider, or one that needs a key reference. */
 enum envol_status envol_key_call_make(const struct envol_cmk *cmks, size_t cmk_count,
                                       const struct envol_volume_options *options,

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "page/revoke.h"
 #include "volume/snapshot.h"
 
@@ -32,14 +33,9 @@ uint64_t envol_lease_clock(void)
 static bool take_options(const struct envol_lease_options *options,
                          struct envol_lease_options *taken)
 {
-    static const struct envol_lease_options none = {.struct_size = sizeof(none)};
-
-    if (options == NULL)
-        options = &none;
-    if (options->struct_size < sizeof(*options) || (options->flags & ~FLAGS) != 0 ||
-        (options->grace_ms != 0 && (options->flags & ENVOL_LEASE_NO_GRACE) != 0))
+    if (!ENVOL_TAKE(lease_options, options, taken) || (taken->flags & ~FLAGS) != 0 ||
+        (taken->grace_ms != 0 && (taken->flags & ENVOL_LEASE_NO_GRACE) != 0))
         return false;
-    *taken = *options;
     if (taken->interval_ms == 0)
         taken->interval_ms = INTERVAL_MS;
     if (taken->grace_ms == 0 && (taken->flags & ENVOL_LEASE_NO_GRACE) == 0)
@@ -183,20 +179,16 @@ enum envol_status envol_lease_poll(struct envol_lease *lease, uint64_t now_ms, u
 
 enum envol_status envol_lease_info(struct envol_lease *lease, struct envol_lease_info *info)
 {
-    size_t size;
-
-    if (info == NULL || info->struct_size < sizeof(*info))
+    if (!ENVOL_FITS(lease_info, info))
         return ENVOL_E_ARGUMENT;
-    size = info->struct_size;
-    *info = (struct envol_lease_info){.struct_size = size};
+    envol_sized_clear(info);
     if (lease == NULL)
         return ENVOL_E_ARGUMENT;
     if (!envol_volume_is_own(lease->volume))
         return ENVOL_E_FORKED;
     pthread_mutex_lock(&lease->lock);
-    *info = lease->info;
+    ENVOL_GIVE(lease_info, info, &lease->info);
     pthread_mutex_unlock(&lease->lock);
-    info->struct_size = size;
     return ENVOL_OK;
 }
 

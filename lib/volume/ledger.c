@@ -2,6 +2,7 @@
 /* Which DEKs and slots are still needed, and by how many pages. */
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "page/trailer.h"
 #include "volume/catalog.h"
 #include "volume/rotation.h"
@@ -237,12 +238,16 @@ static enum envol_status count_all(struct count *c)
 enum envol_status envol_volume_ledger(struct envol_volume *volume, struct envol_ledger *ledger,
                                       struct envol_error *error)
 {
-    struct count count = {.volume = volume, .ledger = ledger, .error = error};
+    struct count count = {.volume = volume, .error = error};
     enum envol_status status;
 
-    if (ledger == NULL || ledger->struct_size < sizeof(*ledger))
+    if (!ENVOL_FITS(ledger, ledger))
         return envol_fail(error, ENVOL_E_ARGUMENT, "the struct_size of ledger is too small");
-    *ledger = (struct envol_ledger){.struct_size = ledger->struct_size, .first_bad = ENVOL_NO_PAGE};
+    envol_sized_clear(ledger);
+    count.ledger = envol_alloc(sizeof(*count.ledger), _Alignof(struct envol_ledger));
+    if (count.ledger == NULL)
+        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    count.ledger->first_bad = ENVOL_NO_PAGE;
     status = envol_volume_enter(volume, ENVOL_ACCESS_READ);
     if (status == ENVOL_OK) {
         envol_volume_leave(volume);
@@ -250,9 +255,10 @@ enum envol_status envol_volume_ledger(struct envol_volume *volume, struct envol_
     } else {
         envol_fail(error, status, NULL);
     }
-    if (status == ENVOL_OK)
+    if (status == ENVOL_OK) {
+        ENVOL_GIVE(ledger, ledger, count.ledger);
         envol_error_clear(error);
-    else
-        *ledger = (struct envol_ledger){.struct_size = ledger->struct_size};
+    }
+    envol_free(count.ledger);
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 
 #include <string.h>
 
@@ -12,47 +13,49 @@ static struct envol_slot_info *at(struct envol_slot_info *slots, size_t index)
     return (struct envol_slot_info *)((char *)slots + index * slots->struct_size);
 }
 
+/* All of them have the size of the first. */
 static void clear(struct envol_slot_info *slots, size_t capacity)
 {
     size_t struct_size = slots->struct_size;
 
-    for (size_t i = 0; i < capacity; i++)
-        *at(slots, i) = (struct envol_slot_info){.struct_size = struct_size};
+    for (size_t i = 0; i < capacity; i++) {
+        at(slots, i)->struct_size = struct_size;
+        envol_sized_clear(at(slots, i));
+    }
 }
 
-static void show(const struct envol_slot *slot, uint32_t opened, struct envol_slot_info *info,
-                 size_t struct_size)
+static void show(const struct envol_slot *slot, uint32_t opened, struct envol_slot_info *given)
 {
-    *info = (struct envol_slot_info){
-        .struct_size = struct_size,
+    struct envol_slot_info whole = {
         .id = slot->id,
         .opened = slot->id == opened,
         .wrapped_bytes = slot->wrapped_bytes,
         .created_at_s = slot->created_at_s,
         .described = ENVOL_E_NO_PROVIDER,
     };
-    memcpy(info->provider, slot->provider, strlen(slot->provider));
-    memcpy(info->key_ref, slot->key_ref, strlen(slot->key_ref));
-    memcpy(info->key_version, slot->key_version, strlen(slot->key_version));
+    memcpy(whole.provider, slot->provider, strlen(slot->provider));
+    memcpy(whole.key_ref, slot->key_ref, strlen(slot->key_ref));
+    memcpy(whole.key_version, slot->key_version, strlen(slot->key_version));
+    ENVOL_GIVE(slot_info, given, &whole);
 }
 
 /* The header may be replaced while a key service answers: all that is needed of it is copied. */
 static enum envol_status copy_slots(struct envol_volume *volume, struct envol_slot_info *slots,
                                     size_t capacity, size_t *count, struct envol_error *error)
 {
-    size_t struct_size = slots->struct_size;
     bool own = envol_volume_is_own(volume);
     enum envol_status status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
 
     if (status != ENVOL_OK)
         return envol_fail(error, status, NULL);
+    clear(slots, capacity);
     if (own)
         pthread_mutex_lock(&volume->growth);
     *count = volume->header->slot_count;
     if (*count > capacity)
         status = envol_fail(error, ENVOL_E_RANGE, "the volume has %zu slots", *count);
     for (size_t i = 0; status == ENVOL_OK && i < *count; i++)
-        show(volume->header->slots[i], volume->opened_slot, at(slots, i), struct_size);
+        show(volume->header->slots[i], volume->opened_slot, at(slots, i));
     if (own)
         pthread_mutex_unlock(&volume->growth);
     envol_volume_leave(volume);
@@ -105,14 +108,11 @@ static enum envol_status describe_all(const struct envol_key_call *call,
 }
 
 static bool arguments_are_sound(const struct envol_volume *volume, const struct envol_cmk *cmks,
-                                size_t cmk_count, const struct envol_volume_options *options,
-                                const struct envol_slot_info *slots, size_t capacity)
+                                size_t cmk_count, const struct envol_slot_info *slots,
+                                size_t capacity)
 {
-    if (volume == NULL || slots == NULL || capacity == 0 || slots->struct_size < sizeof(*slots) ||
+    if (volume == NULL || capacity == 0 || !ENVOL_FITS(slot_info, slots) ||
         slots->struct_size % _Alignof(struct envol_slot_info) != 0)
-        return false;
-    if (options != NULL &&
-        (options->struct_size < sizeof(*options) || (options->flags & ~ENVOL_OPEN_DISCOVER) != 0))
         return false;
     return cmks != NULL || cmk_count == 0;
 }
@@ -123,15 +123,17 @@ enum envol_status envol_volume_slots(struct envol_volume *volume, const struct e
                                      struct envol_error *error)
 {
     struct envol_key_call call = {.cmk_count = 0};
+    struct envol_volume_options whole;
     size_t found = 0;
     enum envol_status status = ENVOL_OK;
 
     if (count != NULL)
         *count = 0;
-    if (count == NULL || !arguments_are_sound(volume, cmks, cmk_count, options, slots, capacity))
+    if (count == NULL || !arguments_are_sound(volume, cmks, cmk_count, slots, capacity) ||
+        !envol_volume_options_take(options, ENVOL_OPEN_DISCOVER, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
     if (cmk_count > 0)
-        status = envol_key_call_make(cmks, cmk_count, options, &call, error);
+        status = envol_key_call_make(cmks, cmk_count, &whole, &call, error);
     if (status == ENVOL_OK)
         status = copy_slots(volume, slots, capacity, &found, error);
     if (status == ENVOL_E_RANGE)

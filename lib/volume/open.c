@@ -31,12 +31,6 @@ static bool snapshot_is_sound(const struct envol_volume_options *options)
 
 static bool options_are_sound(const struct envol_volume_options *options)
 {
-    if (options == NULL)
-        return true;
-    if (options->struct_size < sizeof(*options) || (options->flags & ~OPEN_FLAGS) != 0)
-        return false;
-    if (options->outcomes != NULL && options->outcomes->struct_size < sizeof(*options->outcomes))
-        return false;
     return snapshot_is_sound(options) &&
            (!has(options, ENVOL_OPEN_OTHER_COPY) || has(options, ENVOL_OPEN_READ_ONLY));
 }
@@ -51,7 +45,7 @@ static enum envol_status read_and_check(struct envol_store *store,
     if (has(options, ENVOL_OPEN_OTHER_COPY))
         flags = ENVOL_HEADER_OTHER_COPY;
     status = envol_volume_read_header(store, flags, true, header, error);
-    if (status == ENVOL_OK && options != NULL && options->pins != NULL)
+    if (status == ENVOL_OK && options->pins != NULL)
         status = envol_header_check(*header, options->pins, error);
     return status;
 }
@@ -70,9 +64,9 @@ static enum envol_status prepare_writer(struct envol_volume *volume,
                                         const struct envol_volume_options *options,
                                         struct envol_error *error)
 {
-    enum envol_status status = envol_snapshots_open(
-        volume, options == NULL ? NULL : options->space, has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS),
-        options == NULL ? NULL : options->snapshot, error);
+    enum envol_status status =
+        envol_snapshots_open(volume, options->space, has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS),
+                             options->snapshot, error);
 
     if (status == ENVOL_OK)
         status = envol_area_replay(volume, error);
@@ -90,8 +84,7 @@ static enum envol_status open_locked(struct envol_store *store, const struct env
                                      bool for_restore, struct envol_volume **volume,
                                      struct envol_error *error)
 {
-    const struct envol_anchor *anchor =
-        options != NULL && options->pins != NULL ? options->pins->anchor : NULL;
+    const struct envol_anchor *anchor = options->pins != NULL ? options->pins->anchor : NULL;
     struct envol_header *header = NULL;
     struct envol_keyring *keyring = NULL;
     const struct envol_provider *opened_by = NULL;
@@ -118,7 +111,7 @@ static enum envol_status open_locked(struct envol_store *store, const struct env
         return status;
     (*volume)->opened_slot = slot_id;
     (*volume)->opened_by = opened_by;
-    (*volume)->space = options == NULL ? NULL : options->space;
+    (*volume)->space = options->space;
     if (!read_only)
         status = prepare_writer(*volume, options, error);
     if (status != ENVOL_OK) {
@@ -154,21 +147,25 @@ static enum envol_status open_image(struct envol_store *store, const struct envo
 }
 
 static enum envol_status open_volume(struct envol_store *store, const struct envol_cmk *cmks,
-                                     size_t cmk_count, const struct envol_volume_options *options,
+                                     size_t cmk_count, const struct envol_volume_options *given,
                                      bool for_restore, struct envol_volume **volume,
                                      struct envol_error *error)
 {
-    bool read_only = has(options, ENVOL_OPEN_READ_ONLY);
+    struct envol_volume_options whole;
+    const struct envol_volume_options *options = &whole;
     struct envol_key_call call;
+    bool read_only;
     enum envol_status status;
 
     if (volume != NULL)
         *volume = NULL;
-    if (volume == NULL || store == NULL || !options_are_sound(options))
+    if (volume == NULL || store == NULL || !envol_volume_options_take(given, OPEN_FLAGS, &whole) ||
+        !options_are_sound(options))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL store or volume, or options of another size or with flags that "
                           "open does not know");
-    if (options != NULL && options->outcomes != NULL)
+    read_only = has(options, ENVOL_OPEN_READ_ONLY);
+    if (options->outcomes != NULL)
         options->outcomes->count = 0;
     status = envol_key_call_make(cmks, cmk_count, options, &call, error);
     if (status == ENVOL_OK)

@@ -238,16 +238,6 @@ static enum envol_status begin_alone(struct envol_volume *volume,
     return status;
 }
 
-static bool arguments_are_sound(const struct envol_volume *volume, uint32_t flags,
-                                const struct envol_volume_options *options)
-{
-    return volume != NULL && (flags & ~ENVOL_ROTATE_DROP_SLOTS) == 0 &&
-           (options == NULL || (options->struct_size >= sizeof(*options) &&
-                                (options->flags & ~ENVOL_OPEN_DISCOVER) == 0 &&
-                                (options->outcomes == NULL ||
-                                 options->outcomes->struct_size >= sizeof(*options->outcomes))));
-}
-
 enum envol_status envol_volume_rotate_begin(struct envol_volume *volume,
                                             const struct envol_cmk *cmks, size_t cmk_count,
                                             uint32_t flags,
@@ -255,15 +245,17 @@ enum envol_status envol_volume_rotate_begin(struct envol_volume *volume,
                                             struct envol_error *error)
 {
     struct envol_rotation_draft draft = {.may_drop = (flags & ENVOL_ROTATE_DROP_SLOTS) != 0};
+    struct envol_volume_options whole;
     enum envol_status status;
 
-    if (!arguments_are_sound(volume, flags, options))
+    if (volume == NULL || (flags & ~ENVOL_ROTATE_DROP_SLOTS) != 0 ||
+        !envol_volume_options_take(options, ENVOL_OPEN_DISCOVER, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL volume, or options of another size or with flags that begin does "
                           "not know");
-    if (options != NULL && options->outcomes != NULL)
-        options->outcomes->count = 0;
-    status = envol_key_call_make(cmks, cmk_count, options, &draft.call, error);
+    if (whole.outcomes != NULL)
+        whole.outcomes->count = 0;
+    status = envol_key_call_make(cmks, cmk_count, &whole, &draft.call, error);
     if (status == ENVOL_OK)
         status = begin_draft(volume, &draft, error);
     if (status == ENVOL_OK)

@@ -2,6 +2,7 @@
 /* Where a rotation is: taken from the header, shown, saved, paused. */
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "volume/rotation.h"
 
 bool envol_rotation_is_on(const struct envol_volume *volume)
@@ -132,7 +133,7 @@ void envol_rotation_show(struct envol_volume *volume, struct envol_rotation *rot
     uint64_t next = atomic_load(&sweep->next);
     bool is_own = envol_volume_is_own(volume);
 
-    *rotation = (struct envol_rotation){.struct_size = rotation->struct_size};
+    *rotation = (struct envol_rotation){.struct_size = sizeof(*rotation)};
     if (is_own)
         pthread_mutex_lock(&volume->growth);
     rotation->epoch = volume->header->epoch;
@@ -203,16 +204,18 @@ void envol_rotation_unlock(struct envol_volume *volume)
 enum envol_status envol_volume_rotate_status(struct envol_volume *volume,
                                              struct envol_rotation *rotation)
 {
+    struct envol_rotation whole;
     enum envol_status status;
 
-    if (rotation == NULL || rotation->struct_size < sizeof(*rotation))
+    if (!ENVOL_FITS(rotation, rotation))
         return ENVOL_E_ARGUMENT;
-    *rotation = (struct envol_rotation){.struct_size = rotation->struct_size};
+    envol_sized_clear(rotation);
     status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
     if (status != ENVOL_OK)
         return status;
-    envol_rotation_show(volume, rotation);
+    envol_rotation_show(volume, &whole);
     envol_volume_leave(volume);
+    ENVOL_GIVE(rotation, rotation, &whole);
     return ENVOL_OK;
 }
 

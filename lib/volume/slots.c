@@ -9,12 +9,6 @@
 
 #include <string.h>
 
-static bool options_are_sound(const struct envol_volume_options *options)
-{
-    return options == NULL || (options->struct_size >= sizeof(*options) &&
-                               (options->flags & ~ENVOL_OPEN_DISCOVER) == 0);
-}
-
 static enum envol_status enter_writer(struct envol_volume *volume, struct envol_error *error)
 {
     enum envol_status status = envol_volume_enter(volume, ENVOL_ACCESS_WRITE);
@@ -112,12 +106,13 @@ enum envol_status envol_slot_change_begin(struct envol_volume *volume, const str
                                           struct envol_slot_change *change,
                                           struct envol_error *error)
 {
+    struct envol_volume_options whole;
     enum envol_status status;
 
     *change = (struct envol_slot_change){.volume = volume};
-    if (volume == NULL || !options_are_sound(options))
+    if (volume == NULL || !envol_volume_options_take(options, ENVOL_OPEN_DISCOVER, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
-    status = envol_key_call_make(cmk, cmk == NULL ? 0 : 1, options, &change->call, error);
+    status = envol_key_call_make(cmk, cmk == NULL ? 0 : 1, &whole, &change->call, error);
     if (status != ENVOL_OK)
         return status;
     change->call.flags |= volume->keyring->flags;

@@ -3,6 +3,7 @@
 #include "volume/snapshot.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "base/uuid.h"
 #include "volume/area.h"
 #include "volume/rotation.h"
@@ -93,25 +94,27 @@ static enum envol_status create(struct envol_volume *volume, const char *label,
     return ENVOL_OK;
 }
 
-static bool options_are_sound(const struct envol_snapshot_options *options)
+static bool take_label(const struct envol_snapshot_options *options, const char **label)
 {
-    return options == NULL ||
-           (options->struct_size >= sizeof(*options) &&
-            (options->label == NULL ||
-             strnlen(options->label, ENVOL_SNAPSHOT_LABEL_BYTES) < ENVOL_SNAPSHOT_LABEL_BYTES));
+    struct envol_snapshot_options whole;
+
+    if (!ENVOL_TAKE(snapshot_options, options, &whole))
+        return false;
+    *label = whole.label != NULL ? whole.label : "";
+    return strnlen(*label, ENVOL_SNAPSHOT_LABEL_BYTES) < ENVOL_SNAPSHOT_LABEL_BYTES;
 }
 
 enum envol_status envol_snapshot_create(struct envol_volume *volume,
                                         const struct envol_snapshot_options *options,
                                         uint8_t uuid[ENVOL_UUID_BYTES], struct envol_error *error)
 {
-    const char *label = options != NULL && options->label != NULL ? options->label : "";
+    const char *label;
     struct envol_snapshot_record record = {.generation = 0};
     enum envol_status status;
 
     if (uuid != NULL)
         memset(uuid, 0, ENVOL_UUID_BYTES);
-    if (uuid == NULL || !options_are_sound(options))
+    if (uuid == NULL || !take_label(options, &label))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL uuid, options of another size, or a label that is too long");
     status = envol_volume_enter(volume, ENVOL_ACCESS_ALONE);
@@ -244,12 +247,14 @@ static void show(const struct envol_volume *volume, const struct envol_snapshot_
     struct envol_snapshots *set = volume->snapshots;
     const struct envol_snapshot *snapshot;
 
+    *info = (struct envol_snapshot_info){
+        .generation = record->generation,
+        .pages = record->pages,
+        .created_at_s = record->created_at_s,
+        .epoch = record->epoch,
+        .lowest_epoch = record->lowest_epoch,
+    };
     memcpy(info->uuid, record->uuid, ENVOL_UUID_BYTES);
-    info->generation = record->generation;
-    info->pages = record->pages;
-    info->created_at_s = record->created_at_s;
-    info->epoch = record->epoch;
-    info->lowest_epoch = record->lowest_epoch;
     if (set == NULL || !envol_volume_is_own(volume))
         return;
     pthread_mutex_lock(&set->lock);
@@ -271,8 +276,11 @@ static enum envol_status list(struct envol_volume *volume, struct envol_snapshot
     *count = header->snapshot_count;
     if (*count > capacity)
         return envol_fail(error, ENVOL_E_RANGE, "there are %u snapshots", header->snapshot_count);
-    for (uint32_t i = 0; i < header->snapshot_count; i++)
-        show(volume, &header->snapshots[i], at(infos, i));
+    for (uint32_t i = 0; i < header->snapshot_count; i++) {
+        struct envol_snapshot_info whole;
+        show(volume, &header->snapshots[i], &whole);
+        ENVOL_GIVE(snapshot_info, at(infos, i), &whole);
+    }
     return ENVOL_OK;
 }
 
@@ -282,8 +290,8 @@ static void clear(struct envol_snapshot_info *infos, size_t capacity)
 
     for (size_t i = 0; i < capacity; i++) {
         struct envol_snapshot_info *info = (void *)((uint8_t *)infos + i * size);
-        memset(info, 0, size);
         info->struct_size = size;
+        envol_sized_clear(info);
     }
 }
 
@@ -296,7 +304,7 @@ enum envol_status envol_snapshot_list(struct envol_volume *volume,
     if (count != NULL)
         *count = 0;
     if (count == NULL || (infos == NULL && capacity > 0) ||
-        (infos != NULL && (infos->struct_size < sizeof(*infos) ||
+        (infos != NULL && (!ENVOL_FITS(snapshot_info, infos) ||
                            infos->struct_size % _Alignof(struct envol_snapshot_info) != 0)))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL count or infos, or the struct_size of infos is too small");

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "volume/rotation.h"
 
 #include <time.h>
@@ -128,7 +129,7 @@ static enum envol_status check_handle(struct envol_volume *volume, struct envol_
 
 static bool is_sound(const struct envol_rotation *rotation)
 {
-    return rotation == NULL || rotation->struct_size >= sizeof(*rotation);
+    return rotation == NULL || ENVOL_FITS(rotation, rotation);
 }
 
 static enum envol_status step_and_show(struct envol_volume *volume, uint64_t max_pages,
@@ -157,10 +158,8 @@ enum envol_status envol_volume_rotate_step(struct envol_volume *volume, uint64_t
     if (!is_sound(rotation))
         return envol_fail(error, ENVOL_E_ARGUMENT, "the struct_size of rotation is too small");
     status = step_and_show(volume, max_pages, &shown, error);
-    if (rotation != NULL) {
-        shown.struct_size = rotation->struct_size;
-        *rotation = shown;
-    }
+    if (rotation != NULL)
+        ENVOL_GIVE(rotation, rotation, &shown);
     if (status == ENVOL_OK)
         envol_error_clear(error);
     return status;
@@ -238,10 +237,8 @@ enum envol_status envol_volume_rotate_run(struct envol_volume *volume, uint64_t 
         status = run(volume, &pace, callback, ctx, &shown, error);
     else
         envol_fail(error, status, "a NULL volume, or the struct_size of rotation is too small");
-    if (rotation != NULL && is_sound(rotation)) {
-        shown.struct_size = rotation->struct_size;
-        *rotation = shown;
-    }
+    if (rotation != NULL && is_sound(rotation))
+        ENVOL_GIVE(rotation, rotation, &shown);
     if (status == ENVOL_OK)
         envol_error_clear(error);
     return status;

@@ -129,16 +129,17 @@ enum envol_status envol_volume_unlock(struct envol_volume *volume, const struct 
                                       size_t cmk_count, const struct envol_volume_options *options,
                                       struct envol_error *error)
 {
+    struct envol_volume_options whole;
     struct envol_key_call call;
     enum envol_status status;
 
-    if (volume == NULL || (options != NULL && options->struct_size < sizeof(*options)))
+    if (volume == NULL || !envol_volume_options_take(options, ~0u, &whole))
         return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
     if (!envol_volume_is_own(volume))
         return envol_fail(error, ENVOL_E_FORKED, NULL);
     if (envol_image_is_own(volume))
         return envol_fail(error, ENVOL_E_STATE, "an image has the keys of its volume: unlock that");
-    status = envol_key_call_make(cmks, cmk_count, options, &call, error);
+    status = envol_key_call_make(cmks, cmk_count, &whole, &call, error);
     if (status != ENVOL_OK)
         return status;
     if (pthread_mutex_lock(&volume->turn) != 0)

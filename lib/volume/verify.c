@@ -2,6 +2,7 @@
 /* Reading every page to see whether it authenticates. */
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "volume/volume.h"
 
 struct verification {
@@ -99,7 +100,7 @@ static enum envol_status check_arguments(struct envol_volume *volume,
 {
     enum envol_status status;
 
-    if (result != NULL && result->struct_size < sizeof(*result))
+    if (result != NULL && !ENVOL_FITS(verify_result, result))
         return ENVOL_E_ARGUMENT;
     status = envol_volume_enter(volume, ENVOL_ACCESS_READ);
     if (status != ENVOL_OK)
@@ -124,10 +125,8 @@ enum envol_status envol_volume_verify(struct envol_volume *volume, envol_verify_
         status = verify_all(&v);
     else
         envol_fail(error, status, NULL);
-    if (result != NULL && result->struct_size >= sizeof(*result)) {
-        v.result.struct_size = result->struct_size;
-        *result = v.result;
-    }
+    if (ENVOL_FITS(verify_result, result))
+        ENVOL_GIVE(verify_result, result, &v.result);
     if (status == ENVOL_OK)
         status = v.first;
     if (status == ENVOL_OK)
