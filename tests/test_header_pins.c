@@ -172,7 +172,7 @@ START_TEST(what_to_unwrap)
 
     ck_ok(envol_header_next_slot(f.header, &pins, &cursor, &newer.slot, NULL));
     ck_assert_uint_eq(newer.slot.struct_size, sizeof(newer));
-    ck_assert_uint_eq(newer.later, 77);
+    ck_assert_uint_eq(newer.later, 0);
     ck_assert_uint_eq(newer.slot.id, 6);
     ck_assert_str_eq(newer.slot.provider, "vault");
     ck_assert_str_eq(newer.slot.key_ref, "A");

@@ -86,8 +86,11 @@ static void check_batch(struct volume_fixture *f, const struct model *m, struct 
     status = ck_note(envol_page_read_batch(f->volume, b->ios, b->count, &f->error));
     for (size_t i = b->count; i > 0; i--) {
         expect_page(f, m, &b->ios[i - 1]);
-        if (b->ios[i - 1].status != ENVOL_OK) {
-            expected = b->ios[i - 1].status;
+        enum envol_status now = b->ios[i - 1].status;
+        bool worse_follows = expected != ENVOL_OK && expected != ENVOL_E_UNWRITTEN;
+
+        if (now != ENVOL_OK && !(now == ENVOL_E_UNWRITTEN && worse_follows)) {
+            expected = now;
             first = b->ios[i - 1].page_no;
         }
     }
@@ -190,6 +193,42 @@ START_TEST(one_bad_page_alone)
         volume_page_fill(&f, i, 1, f.page);
         ck_assert_mem_eq(b.ios[i].page, f.page, f.page_bytes);
     }
+    free(b.memory);
+    volume_fixture_free(&f);
+}
+END_TEST
+
+/* Holes before it, in its run and apart, hide nothing; where there are only those, they are told.
+ */
+START_TEST(unwritten_pages_hide_no_bad_one)
+{
+    static const uint64_t pages[] = {8, 2, 3, 4, 5, 9, 0};
+    struct volume_fixture f;
+    struct batch b;
+    uint8_t byte;
+
+    if (!volume_fixture_create(&f, &volume_shapes[_i]))
+        return;
+    volume_page_put(&f, 0, 1);
+    volume_page_put(&f, 4, 1);
+    volume_page_put(&f, 10, 1);
+    batch_fill(&b, &f, 7, 1);
+    for (size_t i = 0; i < 7; i++)
+        b.ios[i].page_no = pages[i];
+    ck_status(envol_page_read_batch(f.volume, b.ios, 7, &f.error), ENVOL_E_UNWRITTEN);
+    ck_assert_uint_eq(f.error.page_no, 8);
+    volume_store_get(f.store, volume_record_at(&f, 4) + 100, &byte, 1);
+    byte ^= 1;
+    volume_store_put(f.store, volume_record_at(&f, 4) + 100, &byte, 1);
+    ck_status(envol_page_read_batch(f.volume, b.ios, 7, &f.error), ENVOL_E_CORRUPT);
+    ck_assert_int_eq(f.error.status, ENVOL_E_CORRUPT);
+    ck_assert_uint_eq(f.error.page_no, 4);
+    ck_assert_int_eq(b.ios[0].status, ENVOL_E_UNWRITTEN);
+    ck_assert_int_eq(b.ios[3].status, ENVOL_E_CORRUPT);
+    ck_assert_int_eq(b.ios[6].status, ENVOL_OK);
+    watched_fail(f.watched, WATCHED_READ, 1, ENVOL_E_IO);
+    ck_status(envol_page_read_batch(f.volume, b.ios + 5, 2, &f.error), ENVOL_E_IO);
+    ck_assert_uint_eq(f.error.page_no, 9);
     free(b.memory);
     volume_fixture_free(&f);
 }
@@ -529,6 +568,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tcase, batches_equal_a_model, 0, VOLUME_SHAPES);
     tcase_add_test(tcase, runs_are_one_transfer);
     tcase_add_loop_test(tcase, one_bad_page_alone, 0, VOLUME_GCM_SHAPES + 1);
+    tcase_add_loop_test(tcase, unwritten_pages_hide_no_bad_one, 0, VOLUME_GCM_SHAPES + 1);
     tcase_add_loop_test(tcase, a_refused_page_of_a_write_stops_no_other, 0, VOLUME_SHAPES);
     tcase_add_loop_test(tcase, page_numbers_at_the_bounds, 0, VOLUME_SHAPES);
     tcase_add_test(tcase, null_pointers);

@@ -39,7 +39,8 @@ static uint32_t page_bytes_of(const struct device *device)
 
 /* --- Reading --- */
 
-/* A page that was never written has been read: its buffer holds zeros. */
+/* A page that was never written has been read: its buffer holds zeros.  If another one of its batch
+ * is worse off, the call tells of that. */
 static enum envol_status settled(enum envol_status status)
 {
     return status == ENVOL_E_UNWRITTEN ? ENVOL_OK : status;
@@ -57,22 +58,9 @@ static enum envol_status read_whole(struct envol_volume *volume, const struct pi
                                     uint8_t *bytes, uint32_t page_bytes, struct envol_error *error)
 {
     struct envol_page_io ios[BATCH_PAGES];
-    enum envol_status status;
 
     aim(ios, piece, bytes, page_bytes);
-    status = envol_page_read_batch(volume, ios, piece->pages, error);
-    if (status != ENVOL_E_UNWRITTEN)
-        return status;
-    /* The call tells of the first; another page may be worse than unwritten. */
-    for (uint32_t i = 0; i < piece->pages; i++) {
-        status = settled(ios[i].status);
-        if (status != ENVOL_OK) {
-            *error = (struct envol_error)ENVOL_ERROR_INIT;
-            error->page_no = ios[i].page_no;
-            return status;
-        }
-    }
-    return ENVOL_OK;
+    return settled(envol_page_read_batch(volume, ios, piece->pages, error));
 }
 
 /* One page, as a batch: that tells what the store's failure was. */

@@ -192,8 +192,9 @@ struct envol_page_io {
 
 /*
  * Any pages, any buffers, in one call; runs of consecutive page numbers become one read or write of
- * the store.  Every page gets its status; returns ENVOL_OK or the first that is not.
- * error (may be NULL) tells of that one.
+ * the store.  Every page gets its status, and no page's keeps another from being read or written;
+ * returns ENVOL_OK or the first that is not, where ENVOL_E_UNWRITTEN gives way to any other: so it
+ * means that all pages were read, some of them as zeros.  error (may be NULL) tells of that page.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_page_read_batch(struct envol_volume *volume,
                                                                   struct envol_page_io *ios,

@@ -35,6 +35,13 @@ static enum envol_status refuse(const struct envol_volume *volume, enum envol_ac
     return status;
 }
 
+/* A page that was never written has been read, in a way: whatever else befell one is told first. */
+bool envol_volume_is_graver(enum envol_status status, enum envol_status so_far)
+{
+    return so_far == ENVOL_OK ||
+           (so_far == ENVOL_E_UNWRITTEN && status != ENVOL_OK && status != ENVOL_E_UNWRITTEN);
+}
+
 static enum envol_status transfer_all(struct envol_volume *volume, enum envol_access access,
                                       envol_volume_transfer *transfer,
                                       struct envol_volume_lane *lane, struct envol_page_io *ios,
@@ -43,11 +50,12 @@ static enum envol_status transfer_all(struct envol_volume *volume, enum envol_ac
     uint64_t limit = access == ENVOL_ACCESS_READ
                          ? atomic_load_explicit(&volume->limit, memory_order_acquire)
                          : volume->page_max;
-    enum envol_status first = ENVOL_OK;
+    struct envol_error said = ENVOL_ERROR_INIT;
+    struct envol_error *details = error != NULL ? &said : NULL;
+    enum envol_status told = ENVOL_OK;
     size_t n;
 
     for (size_t i = 0; i < count; i += n) {
-        struct envol_error *details = first == ENVOL_OK ? error : NULL;
         enum envol_status status = check_io(&ios[i], limit);
         n = 1;
         if (status != ENVOL_OK) {
@@ -56,10 +64,14 @@ static enum envol_status transfer_all(struct envol_volume *volume, enum envol_ac
             n = run_length(volume, ios + i, count - i, limit);
             status = transfer(volume, lane, ios + i, n, details);
         }
-        if (first == ENVOL_OK)
-            first = status;
+        if (!envol_volume_is_graver(status, told))
+            continue;
+        told = status;
+        if (told != ENVOL_OK)
+            envol_volume_tell(&(const struct envol_page_io){said.page_no, NULL, told}, &said,
+                              error);
     }
-    return first;
+    return told;
 }
 
 static enum envol_status refuse_all(const struct envol_volume *volume, enum envol_access access,

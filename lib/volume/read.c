@@ -259,15 +259,15 @@ enum envol_status envol_volume_read_run(struct envol_volume *volume, struct envo
                                         struct envol_error *error)
 {
     struct envol_error details = ENVOL_ERROR_INIT;
+    const struct envol_page_io *told = &ios[0];
 
     envol_volume_read_pages(volume, lane, ios, n, &details);
-    for (size_t i = 0; i < n; i++) {
-        if (ios[i].status == ENVOL_OK)
-            continue;
-        envol_volume_tell(&ios[i], &details, error);
-        return ios[i].status;
-    }
-    return ENVOL_OK;
+    for (size_t i = 1; i < n; i++)
+        if (envol_volume_is_graver(ios[i].status, told->status))
+            told = &ios[i];
+    if (told->status != ENVOL_OK)
+        envol_volume_tell(told, &details, error);
+    return told->status;
 }
 
 enum envol_status envol_page_read_batch(struct envol_volume *volume, struct envol_page_io *ios,

@@ -292,6 +292,8 @@ void envol_volume_read_pages(struct envol_volume *volume, struct envol_volume_la
 /* Tells of a page that failed, in the store's words where they are of that page. */
 void envol_volume_tell(const struct envol_page_io *io, const struct envol_error *details,
                        struct envol_error *error);
+/* Whether a batch, which has this to tell so far, rather tells of a page of that status. */
+bool envol_volume_is_graver(enum envol_status status, enum envol_status so_far);
 /* How long a handle waits in all for pages that then are corrupt after all. */
 #define ENVOL_PATIENCE_MS 5000
 
