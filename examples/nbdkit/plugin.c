@@ -239,6 +239,35 @@ static int envol_trim(void *handle, uint32_t count, uint64_t offset, uint32_t fl
     return flush_if(flags);
 }
 
+/* Pages that are asked about at a time: a client that wants one extent waits for their records. */
+enum { EXTENT_PAGES = 16384 };
+
+static int envol_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+                         struct nbdkit_extents *extents)
+{
+    const struct client *client = handle;
+    uint32_t page_bytes = device.about.header.page_bytes;
+    uint64_t next = offset / page_bytes;
+
+    while (next * page_bytes < offset + count) {
+        struct envol_error error = ENVOL_ERROR_INIT;
+        uint64_t left = (offset + count - 1) / page_bytes - next + 1, pages;
+        int unwritten;
+        enum envol_status status =
+            envol_page_extent(client->volume, next, left < EXTENT_PAGES ? left : EXTENT_PAGES,
+                              &pages, &unwritten, &error);
+        if (status != ENVOL_OK)
+            return device_fail(&device, "block status", status, &error);
+        if (nbdkit_add_extent(extents, next * page_bytes, pages * page_bytes,
+                              unwritten ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0) != 0)
+            return -1;
+        next += pages;
+        if ((flags & NBDKIT_FLAG_REQ_ONE) != 0)
+            break;
+    }
+    return 0;
+}
+
 static int envol_flush(void *handle, uint32_t flags)
 {
     (void)handle;
@@ -271,10 +300,12 @@ static struct nbdkit_plugin plugin = {
     .can_fast_zero = yes,
     .can_fua = envol_can_fua,
     .can_multi_conn = envol_can_multi_conn,
+    .can_extents = yes,
     .pread = envol_pread,
     .pwrite = envol_pwrite,
     .zero = envol_zero,
     .trim = envol_trim,
+    .extents = envol_extents,
     .flush = envol_flush,
 };
 

@@ -212,6 +212,21 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_page_write_batch(struct envol_
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_page_trim(struct envol_volume *volume,
                                                             uint64_t first, uint64_t count);
 
+/*
+ * Which pages were never written: *pages from first on, 1 to max_pages, are all unwritten
+ * (*unwritten 1) or all not (0); the next call begins behind them.  An unwritten page reads as
+ * zeros and needs no copy; that it is one was authenticated (not in a sparse volume, envol(7)).
+ * What does not read counts as written.  Reads the records up to where they change, so bound
+ * max_pages; only holes are decrypted.  Under XTS without sparse nothing marks a hole: all are
+ * written, and nothing is read.  Outputs are 0 on failure; error may be NULL. ENVOL_E_RANGE (first
+ * is beyond the end), ENVOL_E_ARGUMENT (a NULL, max_pages 0), ENVOL_E_NO_MEMORY,
+ * ENVOL_E_LOCKED_MEMORY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_page_extent(struct envol_volume *volume,
+                                                              uint64_t first, uint64_t max_pages,
+                                                              uint64_t *pages, int *unwritten,
+                                                              struct envol_error *error);
+
 /* Returns when all pages written before are on stable storage, without keys too.  ENVOL_E_IO,
  * ENVOL_E_FORKED. */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_sync(struct envol_volume *volume);

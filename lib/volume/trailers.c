@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a record says of itself without its key: a nonce that is not the one that was there before
- * tells that the page was written since. */
+ * tells that the page was written since, and its type that it never was. */
 #include "base/error.h"
 #include "base/memory.h"
 #include "page/trailer.h"
@@ -28,6 +28,28 @@ static enum envol_status load(struct envol_volume *volume, struct envol_volume_l
     (void)envol_area_settle(volume, NULL);
     return envol_store_read(volume->store, envol_volume_offset(volume, first), lane->records,
                             n * volume->stride_bytes, got, NULL);
+}
+
+static bool looks_unwritten(const struct envol_volume *volume, const uint8_t *record)
+{
+    struct envol_trailer trailer;
+
+    if (volume->gcm &&
+        envol_trailer_decode(record + volume->stride_bytes - ENVOL_TRAILER_BYTES, &trailer))
+        return trailer.type == ENVOL_RECORD_HOLE;
+    return envol_is_zero(record, volume->stride_bytes);
+}
+
+void envol_volume_guess_holes(struct envol_volume *volume, struct envol_volume_lane *lane,
+                              uint64_t first, size_t n, bool *unwritten)
+{
+    size_t got = 0;
+
+    if (load(volume, lane, first, n, &got) != ENVOL_OK)
+        got = 0;
+    for (size_t i = 0; i < n; i++)
+        unwritten[i] = (i + 1) * volume->stride_bytes <= got &&
+                       looks_unwritten(volume, lane->records + i * volume->stride_bytes);
 }
 
 /* What cannot be read is for whoever reads the page to tell of. */

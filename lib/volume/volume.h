@@ -265,6 +265,10 @@ enum envol_status envol_volume_batch(struct envol_volume *volume, enum envol_acc
  */
 enum envol_status envol_volume_read_nonces(struct envol_volume *volume, uint64_t first, size_t n,
                                            uint8_t *nonces, struct envol_error *error);
+/* Which of n consecutive pages, at most volume->run, say that they are unwritten, and may be
+ * believed once they were read.  The gate was passed. */
+void envol_volume_guess_holes(struct envol_volume *volume, struct envol_volume_lane *lane,
+                              uint64_t first, size_t n, bool *unwritten);
 
 /* restoring.c: volumes whose restore is unfinished */
 struct envol_restore_record;
