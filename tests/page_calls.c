@@ -23,6 +23,7 @@ static const struct {
     [CALL_BLOB_SEAL] = {"envol_blob_seal", SEALS | BLOB},
     [CALL_BLOB_UNSEAL] = {"envol_blob_unseal", UNSEALS | BLOB},
     [CALL_BLOB_RESEAL] = {"envol_blob_reseal", SEALS | UNSEALS | BLOB},
+    [CALL_BLOB_SEAL_BATCH] = {"envol_blob_seal_batch", SEALS | BLOB},
 };
 
 const char *page_call_name(enum page_call call)
@@ -82,6 +83,21 @@ static enum envol_status detached(enum page_call call, const struct page_io *io)
                                       trailer_in(io, io->in), io->out);
 }
 
+static enum envol_status one_blob(const struct page_io *io)
+{
+    struct envol_blob_op op = {
+        .aad = &io->page_no,
+        .aad_bytes = sizeof(io->page_no),
+        .plain = io->in,
+        .plain_bytes = io->page_bytes,
+        .sealed = io->out,
+        .status = ENVOL_E_STATE,
+    };
+    enum envol_status status = envol_blob_seal_batch(io->object, io->lane, &op, 1);
+
+    return op.status == status ? status : ENVOL_E_STATE;
+}
+
 static enum envol_status blob(enum page_call call, const struct page_io *io)
 {
     const void *aad = &io->page_no;
@@ -89,6 +105,8 @@ static enum envol_status blob(enum page_call call, const struct page_io *io)
 
     if (call == CALL_BLOB_SEAL)
         return envol_blob_seal(io->object, io->lane, aad, aad_bytes, io->in, bytes, io->out);
+    if (call == CALL_BLOB_SEAL_BATCH)
+        return one_blob(io);
     bytes += ENVOL_TRAILER_BYTES;
     if (call == CALL_BLOB_UNSEAL)
         return envol_blob_unseal(io->object, io->lane, aad, aad_bytes, io->in, bytes, io->out);

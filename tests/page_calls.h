@@ -17,13 +17,14 @@ enum page_call {
     CALL_BLOB_SEAL,
     CALL_BLOB_UNSEAL,
     CALL_BLOB_RESEAL,
+    CALL_BLOB_SEAL_BATCH,
     CALLS
 };
 
 /*
  * in and out hold stride_bytes (pages) or page_bytes and a trailer (blobs), whichever way a call
- * goes.  Detached calls find the trailer in the last 48 bytes; a batch is one page; a blob is
- * page_bytes long, its associated data the page number.
+ * goes.  Detached calls find the trailer in the last 48 bytes; a batch is one page or blob; a
+ * blob is page_bytes long, its associated data the page number.
  */
 struct page_io {
     const struct envol_object *object;

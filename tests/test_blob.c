@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Blobs: lengths, associated data, what is bound in, bounds, and re-sealing. */
+#include "base/bytes.h"
 #include "base/memory.h"
 #include "page_fixture.h"
 #include "support.h"
@@ -305,6 +306,86 @@ START_TEST(wrong_arguments)
 }
 END_TEST
 
+/* --- batches --- */
+
+#define BATCH 5u
+
+/* Blob i is i x 50 bytes long, bound to the first i bytes of aad. */
+static void batch_of(const struct blob *b, uint8_t sealed[BATCH][SEALED], struct envol_blob_op *ops)
+{
+    memset(sealed, 0xee, BATCH * SEALED);
+    for (size_t i = 0; i < BATCH; i++)
+        ops[i] = (struct envol_blob_op){.aad = b->aad,
+                                        .aad_bytes = i,
+                                        .plain = b->plain,
+                                        .plain_bytes = i * 50,
+                                        .sealed = sealed[i],
+                                        .status = ENVOL_E_STATE};
+}
+
+static void check_op(const struct blob *b, const struct envol_blob_op *op)
+{
+    size_t sealed_bytes = op->plain_bytes + ENVOL_TRAILER_BYTES;
+    const uint8_t *sealed = op->sealed;
+    uint8_t got[PLAIN + 1];
+
+    ck_ok(op->status);
+    ck_ok(envol_blob_unseal(b->f.object, b->f.lane, op->aad, op->aad_bytes, sealed, sealed_bytes,
+                            got));
+    ck_assert(memcmp(got, b->plain, op->plain_bytes) == 0);
+    ck_assert(sealed_bytes == SEALED || sealed[sealed_bytes] == 0xee);
+}
+
+/* Nonce, as far as it counts: of one draw each is one more than the one before. */
+static uint64_t low_nonce(const struct envol_blob_op *op)
+{
+    return envol_load64be((const uint8_t *)op->sealed + op->plain_bytes + 8 + 16);
+}
+
+START_TEST(batches)
+{
+    struct blob b;
+    uint8_t sealed[BATCH][SEALED];
+    struct envol_blob_op ops[BATCH];
+
+    blob_open(&b);
+    for (int i = 0; i < 2; i++) {
+        batch_of(&b, sealed, ops);
+        ck_ok(envol_blob_seal_batch(b.f.object, i ? NULL : b.f.lane, ops, BATCH));
+        for (size_t k = 0; k < BATCH; k++) {
+            check_op(&b, &ops[k]);
+            ck_assert(k == 0 || low_nonce(&ops[k]) == low_nonce(&ops[k - 1]) + 1);
+        }
+    }
+    ck_ok(envol_blob_seal_batch(b.f.object, b.f.lane, NULL, 0));
+    ck_status(envol_blob_seal_batch(b.f.object, b.f.lane, NULL, 1), ENVOL_E_ARGUMENT);
+    page_fixture_close(&b.f);
+}
+END_TEST
+
+/* It is zeroed; the others are delivered. */
+START_TEST(a_wrong_blob_of_a_batch_fails_alone)
+{
+    struct blob b;
+    uint8_t sealed[BATCH][SEALED];
+    struct envol_blob_op ops[BATCH];
+
+    blob_open(&b);
+    for (size_t wrong = 1; wrong < BATCH; wrong++) {
+        batch_of(&b, sealed, ops);
+        ops[wrong].aad = NULL;
+        ck_status(envol_blob_seal_batch(b.f.object, b.f.lane, ops, BATCH), ENVOL_E_ARGUMENT);
+        for (size_t k = 0; k < BATCH; k++) {
+            if (k != wrong)
+                check_op(&b, &ops[k]);
+        }
+        ck_status(ops[wrong].status, ENVOL_E_ARGUMENT);
+        ck_assert(envol_is_zero(sealed[wrong], wrong * 50 + ENVOL_TRAILER_BYTES));
+    }
+    page_fixture_close(&b.f);
+}
+END_TEST
+
 /* --- re-sealing --- */
 
 static void check_reseal(struct blob *b, bool in_place)
@@ -356,6 +437,8 @@ int main(void)
     tcase_add_test(tcase, associated_data_is_bounded);
     tcase_add_test(tcase, length_is_bounded);
     tcase_add_test(tcase, wrong_arguments);
+    tcase_add_test(tcase, batches);
+    tcase_add_test(tcase, a_wrong_blob_of_a_batch_fails_alone);
     tcase_add_test(tcase, resealed_under_the_current_epoch);
     suite_add_tcase(suite, tcase);
     return test_run(suite);

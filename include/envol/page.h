@@ -198,6 +198,27 @@ ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_blob_reseal(const struct envol_object *object, struct envol_lane *lane, const void *aad,
                   size_t aad_bytes, const void *sealed_in, size_t sealed_bytes, void *sealed_out);
 
+/* One blob of a batch. */
+struct envol_blob_op {
+    const void *aad;
+    size_t aad_bytes;
+    const void *plain;
+    size_t plain_bytes;
+    void *sealed;
+    enum envol_status status; /* out: the outcome of this blob */
+};
+
+/*
+ * Seals blobs of one object in one go, of any lengths; each unseals by itself.  A blob that fails
+ * is zeroed, the others are delivered.  Returns ENVOL_OK or the first blob's status that is not.
+ * One draw of randomness serves the whole batch, or as many blobs as a salt has left (2^20).
+ * ENVOL_E_ARGUMENT (ops NULL, count not 0) and the above.
+ */
+ENVOL_API ENVOL_NODISCARD enum envol_status envol_blob_seal_batch(const struct envol_object *object,
+                                                                  struct envol_lane *lane,
+                                                                  struct envol_blob_op *ops,
+                                                                  size_t count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -36,55 +36,110 @@ static void make_aad(const struct envol_object *object, const struct envol_trail
     out->used = ENVOL_AAD_BYTES + aad_bytes;
 }
 
-static enum envol_status seal(const struct envol_object *object, struct envol_lane *lane,
-                              const void *aad, size_t aad_bytes, const uint8_t *plain,
-                              size_t plain_bytes, uint8_t *sealed)
+/* The record of that number under the key. */
+static enum envol_status seal_one(const struct envol_object *object,
+                                  const struct envol_seal_key *key, uint32_t number,
+                                  const struct envol_blob_op *op)
 {
     const struct envol_keyring *keyring = object->keyring;
     const struct envol_trailer trailer = {.epoch = keyring->epoch, .type = ENVOL_RECORD_BLOB};
-    uint8_t *bytes = sealed + plain_bytes;
+    uint8_t *bytes = (uint8_t *)op->sealed + op->plain_bytes;
+    struct blob_aad all;
+
+    make_aad(object, &trailer, op->plain_bytes, op->aad, op->aad_bytes, &all);
+    envol_trailer_encode(&trailer, bytes);
+    envol_nonce_add(key->nonce, number, bytes + ENVOL_TRAILER_NONCE);
+    struct envol_gcm_job job = {
+        .nonce = bytes + ENVOL_TRAILER_NONCE + ENVOL_XAES_SALT_BYTES,
+        .aad = all.bytes,
+        .aad_bytes = all.used,
+        .in = op->plain,
+        .out = op->sealed,
+        .bytes = op->plain_bytes,
+        .tag = bytes + ENVOL_TRAILER_TAG,
+    };
+    return keyring->kernel->gcm_seal(key->gcm_key, &job, 1);
+}
+
+/* As many as one draw serves; what is left has the status of a draw that failed. */
+static void seal(const struct envol_object *object, struct envol_lane *lane,
+                 struct envol_blob_op *ops, size_t count)
+{
     struct envol_scratch scratch;
     struct envol_seal_key key;
-    struct blob_aad all;
-    enum envol_status status =
-        envol_lane_seal_key(keyring, lane, ENVOL_USE_BLOB, 1, &scratch, &key);
+
+    if (count == 0)
+        return;
+    for (size_t done = 0; done < count; done += key.records) {
+        enum envol_status status = envol_lane_seal_key(object->keyring, lane, ENVOL_USE_BLOB,
+                                                       count - done, &scratch, &key);
+
+        if (status == ENVOL_OK)
+            envol_lane_count(object->keyring, lane, key.records);
+        for (size_t i = 0; i < key.records; i++)
+            ops[done + i].status =
+                status == ENVOL_OK ? seal_one(object, &key, (uint32_t)i, &ops[done + i]) : status;
+    }
+    envol_scratch_wipe(lane, &scratch);
+}
+
+/* Runs of valid blobs are sealed together; an invalid one fails alone. */
+static void seal_valid(const struct envol_object *object, struct envol_lane *lane,
+                       struct envol_blob_op *ops, size_t count)
+{
+    size_t first = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        ops[i].status =
+            check(ops[i].aad, ops[i].aad_bytes, ops[i].plain, ops[i].plain_bytes, ops[i].sealed);
+        if (ops[i].status == ENVOL_OK)
+            continue;
+        seal(object, lane, ops + first, i - first);
+        first = i + 1;
+    }
+    seal(object, lane, ops + first, count - first);
+}
+
+static enum envol_status run_seal(const struct envol_object *object, struct envol_lane *lane,
+                                  struct envol_blob_op *ops, size_t count)
+{
+    enum envol_status status = envol_lane_enter(object, lane), first = status;
 
     if (status == ENVOL_OK) {
-        make_aad(object, &trailer, plain_bytes, aad, aad_bytes, &all);
-        envol_trailer_encode(&trailer, bytes);
-        memcpy(bytes + ENVOL_TRAILER_NONCE, key.nonce, sizeof(key.nonce));
-        struct envol_gcm_job job = {
-            .nonce = bytes + ENVOL_TRAILER_NONCE + ENVOL_XAES_SALT_BYTES,
-            .aad = all.bytes,
-            .aad_bytes = all.used,
-            .in = plain,
-            .out = sealed,
-            .bytes = plain_bytes,
-            .tag = bytes + ENVOL_TRAILER_TAG,
-        };
-        status = keyring->kernel->gcm_seal(key.gcm_key, &job, 1);
+        seal_valid(object, lane, ops, count);
+        envol_lane_leave(object, lane);
     }
-    if (status == ENVOL_OK)
-        envol_lane_count(keyring, lane, 1);
-    envol_scratch_wipe(lane, &scratch);
-    return status;
+    for (size_t i = 0; i < count; i++) {
+        if (status != ENVOL_OK)
+            ops[i].status = status;
+        if (ops[i].status != ENVOL_OK)
+            zero_output(ops[i].sealed, (uint64_t)ops[i].plain_bytes + ENVOL_TRAILER_BYTES,
+                        ops[i].plain_bytes);
+        if (first == ENVOL_OK)
+            first = ops[i].status;
+    }
+    return first;
+}
+
+enum envol_status envol_blob_seal_batch(const struct envol_object *object, struct envol_lane *lane,
+                                        struct envol_blob_op *ops, size_t count)
+{
+    if (ops == NULL && count > 0)
+        return ENVOL_E_ARGUMENT;
+    return run_seal(object, lane, ops, count);
 }
 
 enum envol_status envol_blob_seal(const struct envol_object *object, struct envol_lane *lane,
                                   const void *aad, size_t aad_bytes, const void *plain,
                                   size_t plain_bytes, void *sealed)
 {
-    enum envol_status status = envol_lane_enter(object, lane);
+    struct envol_blob_op op = {.aad = aad,
+                               .aad_bytes = aad_bytes,
+                               .plain = plain,
+                               .plain_bytes = plain_bytes,
+                               .sealed = sealed};
 
-    if (status == ENVOL_OK) {
-        status = check(aad, aad_bytes, plain, plain_bytes, sealed);
-        if (status == ENVOL_OK)
-            status = seal(object, lane, aad, aad_bytes, plain, plain_bytes, sealed);
-        envol_lane_leave(object, lane);
-    }
-    if (status != ENVOL_OK)
-        zero_output(sealed, (uint64_t)plain_bytes + ENVOL_TRAILER_BYTES, plain_bytes);
-    return status;
+    return run_seal(object, lane, &op, 1);
 }
 
 static enum envol_status unseal(const struct envol_object *object, struct envol_lane *lane,
