@@ -5,6 +5,7 @@
 #include "database.h"
 #include "unshared.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct blocks *blocks_of(sqlite3_file *base)
@@ -16,9 +17,15 @@ static struct blocks *blocks_of(sqlite3_file *base)
 
 #define AFTER_SYNC (UINT32_C(1) << 31)
 
+/* The block at hand. */
+static uint8_t *plain_of(const struct blocks *blocks)
+{
+    return blocks->run->plain[blocks->kept];
+}
+
 static uint32_t used(const struct blocks *blocks)
 {
-    return (uint32_t)load(blocks->plain, 4) & ~AFTER_SYNC;
+    return (uint32_t)load(plain_of(blocks), 4) & ~AFTER_SYNC;
 }
 
 /* The keys of a journal are there once its database is: at the first write, at the latest. */
@@ -38,27 +45,53 @@ static int find_keys(struct blocks *blocks)
     return SQLITE_OK;
 }
 
-static int write_block(struct blocks *blocks, sqlite3_int64 number)
+static enum envol_status seal_run(struct blocks *blocks, sqlite3_int64 first, int count)
+{
+    struct envol_blob_op ops[RUN_BLOCKS];
+    uint8_t aad[RUN_BLOCKS][8];
+
+    for (int i = 0; i < count; i++) {
+        store(aad[i], sizeof aad[i], (uint64_t)(first + i));
+        ops[i] = (struct envol_blob_op){.aad = aad[i],
+                                        .aad_bytes = sizeof aad[i],
+                                        .plain = blocks->run->plain[i],
+                                        .plain_bytes = BLOCK_PLAIN_BYTES,
+                                        .sealed = blocks->run->record[i]};
+    }
+    return envol_blob_seal_batch(blocks->object, blocks->lane, ops, (size_t)count);
+}
+
+/* The run's blocks, from that number on. */
+static int write_run(struct blocks *blocks, sqlite3_int64 first, int count)
 {
     sqlite3_file *below = blocks->file.below;
-    uint8_t aad[8];
-    enum envol_status status;
+    enum envol_status status = seal_run(blocks, first, count);
 
-    store(aad, sizeof aad, (uint64_t)number);
-    status = envol_blob_seal(blocks->object, blocks->lane, aad, sizeof aad, blocks->plain,
-                             BLOCK_PLAIN_BYTES, blocks->record);
     if (status != ENVOL_OK)
         return complain(code_of(status), blocks->path, "%s", envol_status_message(status));
-    return below->pMethods->xWrite(below, blocks->record, BLOCK_RECORD_BYTES,
-                                   number * BLOCK_RECORD_BYTES);
+    return below->pMethods->xWrite(below, blocks->run->record, count * BLOCK_RECORD_BYTES,
+                                   first * BLOCK_RECORD_BYTES);
+}
+
+/* What is kept, and the block at hand if it changed: which has no place in the run then. */
+static int write_out(struct blocks *blocks)
+{
+    int count = blocks->kept + blocks->is_dirty;
+    int code = count > 0 ? write_run(blocks, blocks->at - blocks->kept, count) : SQLITE_OK;
+
+    if (code != SQLITE_OK)
+        return code;
+    blocks->kept = 0;
+    blocks->is_dirty = false;
+    return SQLITE_OK;
 }
 
 int blocks_flush(struct blocks *blocks)
 {
-    int code = blocks->is_dirty ? write_block(blocks, blocks->at) : SQLITE_OK;
+    int kept = blocks->kept, code = write_out(blocks);
 
-    if (code == SQLITE_OK)
-        blocks->is_dirty = false;
+    if (code == SQLITE_OK && kept > 0)
+        memcpy(blocks->run->plain[0], blocks->run->plain[kept], BLOCK_PLAIN_BYTES);
     return code;
 }
 
@@ -66,7 +99,7 @@ int blocks_flush(struct blocks *blocks)
 static int read_block(struct blocks *blocks, sqlite3_int64 number)
 {
     sqlite3_file *below = blocks->file.below;
-    int code = below->pMethods->xRead(below, blocks->record, BLOCK_RECORD_BYTES,
+    int code = below->pMethods->xRead(below, blocks->run->record, BLOCK_RECORD_BYTES,
                                       number * BLOCK_RECORD_BYTES);
     enum envol_status status;
     uint8_t aad[8];
@@ -74,28 +107,51 @@ static int read_block(struct blocks *blocks, sqlite3_int64 number)
     if (code != SQLITE_OK)
         return code == SQLITE_IOERR_SHORT_READ ? SQLITE_IOERR_DATA : code;
     store(aad, sizeof aad, (uint64_t)number);
-    status = envol_blob_unseal(blocks->object, blocks->lane, aad, sizeof aad, blocks->record,
-                               BLOCK_RECORD_BYTES, blocks->plain);
+    status = envol_blob_unseal(blocks->object, blocks->lane, aad, sizeof aad, blocks->run->record,
+                               BLOCK_RECORD_BYTES, plain_of(blocks));
     if (status == ENVOL_OK)
         return used(blocks) <= BLOCK_BYTES ? SQLITE_OK : SQLITE_IOERR_DATA;
     return status == ENVOL_E_CORRUPT ? SQLITE_IOERR_DATA : code_of(status);
 }
 
+/* The next one of a file that grows: the block at hand is done with, and kept if there is room. */
+static bool is_next(const struct blocks *blocks, sqlite3_int64 number)
+{
+    return blocks->is_dirty && number == blocks->at + 1 && number == blocks->count &&
+           blocks->kept + 1 < RUN_BLOCKS;
+}
+
+/* Makes a place for this block, in which there is nothing yet. */
+static int make_room(struct blocks *blocks, sqlite3_int64 number)
+{
+    int code;
+
+    if (is_next(blocks, number)) {
+        blocks->kept++;
+        blocks->is_dirty = false;
+        blocks->at = number;
+        return SQLITE_OK;
+    }
+    code = write_out(blocks);
+    if (code == SQLITE_OK)
+        blocks->at = -1;
+    return code;
+}
+
 /* The block at hand becomes this one. */
 static int turn_to(struct blocks *blocks, sqlite3_int64 number)
 {
-    int code = SQLITE_OK;
+    int code;
 
     if (blocks->at == number)
         return SQLITE_OK;
-    code = blocks_flush(blocks);
+    code = make_room(blocks, number);
     if (code != SQLITE_OK)
         return code;
-    blocks->at = -1;
     if (number < blocks->count)
         code = read_block(blocks, number);
     else
-        memset(blocks->plain, 0, sizeof blocks->plain);
+        memset(plain_of(blocks), 0, BLOCK_PLAIN_BYTES);
     if (code == SQLITE_OK)
         blocks->at = number;
     return code;
@@ -110,6 +166,10 @@ static int measure(struct blocks *blocks)
 
     if (code != SQLITE_OK || blocks->is_measured)
         return code;
+    if (blocks->run == NULL)
+        blocks->run = malloc(sizeof *blocks->run);
+    if (blocks->run == NULL)
+        return SQLITE_IOERR_NOMEM;
     code = below->pMethods->xFileSize(below, &size);
     if (code != SQLITE_OK)
         return code;
@@ -147,7 +207,7 @@ static int read_torn(const struct blocks *blocks, sqlite3_int64 number, int in, 
 static void note_header(struct blocks *blocks, int in, int bytes)
 {
     if (blocks->is_journal && in == 0 && bytes == 8)
-        blocks->is_strict = (load(blocks->plain, 4) & AFTER_SYNC) != 0;
+        blocks->is_strict = (load(plain_of(blocks), 4) & AFTER_SYNC) != 0;
 }
 
 /* Bytes of one block.  Behind the end of the file there are zeros, and SQLite is told so. */
@@ -168,7 +228,7 @@ static int read_piece(struct blocks *blocks, sqlite3_int64 number, int in, int b
     if (code != SQLITE_OK)
         return code;
     note_header(blocks, in, bytes);
-    memcpy(to, blocks->plain + 4 + in, (size_t)bytes);
+    memcpy(to, plain_of(blocks) + 4 + in, (size_t)bytes);
     return is_last && (uint32_t)(in + bytes) > used(blocks) ? SQLITE_IOERR_SHORT_READ : SQLITE_OK;
 }
 
@@ -200,15 +260,15 @@ static int read_bytes(sqlite3_file *base, void *to, int bytes, sqlite3_int64 off
 /* Blocks that were jumped over hold zeros, sealed: zeros that nobody sealed are no data. */
 static int fill_up_to(struct blocks *blocks, sqlite3_int64 number)
 {
-    int code = number > blocks->count ? blocks_flush(blocks) : SQLITE_OK;
+    int code = SQLITE_OK;
 
     while (code == SQLITE_OK && blocks->count < number) {
-        blocks->at = -1;
-        memset(blocks->plain, 0, sizeof blocks->plain);
-        store(blocks->plain, 4, BLOCK_BYTES);
-        code = write_block(blocks, blocks->count);
-        if (code == SQLITE_OK)
-            blocks->count++;
+        code = turn_to(blocks, blocks->count);
+        if (code != SQLITE_OK)
+            break;
+        store(plain_of(blocks), 4, BLOCK_BYTES);
+        blocks->is_dirty = true;
+        blocks->count++;
     }
     return code;
 }
@@ -220,11 +280,11 @@ static int aim(struct blocks *blocks, sqlite3_int64 number, int bytes)
     int code = fill_up_to(blocks, number);
 
     if (code == SQLITE_OK && bytes == BLOCK_BYTES && blocks->at != number)
-        code = blocks_flush(blocks);
+        code = make_room(blocks, number);
     else if (code == SQLITE_OK)
         code = turn_to(blocks, number);
     if (code == SQLITE_IOERR_DATA && blocks->is_journal) {
-        memset(blocks->plain, 0, sizeof blocks->plain);
+        memset(plain_of(blocks), 0, BLOCK_PLAIN_BYTES);
         code = SQLITE_OK;
     }
     if (code == SQLITE_OK)
@@ -242,17 +302,17 @@ static int write_piece(struct blocks *blocks, sqlite3_int64 number, int in, int 
         return code;
     is_append =
         number >= blocks->count - 1 && (bytes == BLOCK_BYTES || (uint32_t)in >= used(blocks));
-    memcpy(blocks->plain + 4 + in, from, (size_t)bytes);
+    memcpy(plain_of(blocks) + 4 + in, from, (size_t)bytes);
     if (bytes == BLOCK_BYTES || number < blocks->count - 1)
-        store(blocks->plain, 4, BLOCK_BYTES);
+        store(plain_of(blocks), 4, BLOCK_BYTES);
     else if ((uint32_t)(in + bytes) > used(blocks))
-        store(blocks->plain, 4, (uint64_t)(in + bytes));
+        store(plain_of(blocks), 4, (uint64_t)(in + bytes));
     if (number >= blocks->count)
         blocks->count = number + 1;
-    store(blocks->plain, 4, used(blocks) | (!is_append && blocks->is_synced ? AFTER_SYNC : 0));
+    store(plain_of(blocks), 4, used(blocks) | (!is_append && blocks->is_synced ? AFTER_SYNC : 0));
     blocks->is_synced = false;
     blocks->is_dirty = true;
-    return is_append && in + bytes < BLOCK_BYTES ? SQLITE_OK : blocks_flush(blocks);
+    return is_append ? SQLITE_OK : blocks_flush(blocks);
 }
 
 static int write_bytes(sqlite3_file *base, const void *from, int bytes, sqlite3_int64 offset)
@@ -307,8 +367,8 @@ static int end_last(struct blocks *blocks, uint32_t left)
 
     if (code != SQLITE_OK || used(blocks) == left)
         return code;
-    memset(blocks->plain + 4 + left, 0, BLOCK_BYTES - left);
-    store(blocks->plain, 4, left);
+    memset(plain_of(blocks) + 4 + left, 0, BLOCK_BYTES - left);
+    store(plain_of(blocks), 4, left);
     blocks->is_dirty = true;
     return blocks_flush(blocks);
 }
@@ -316,11 +376,14 @@ static int end_last(struct blocks *blocks, uint32_t left)
 static int drop_from(struct blocks *blocks, sqlite3_int64 count)
 {
     sqlite3_file *below = blocks->file.below;
+    int code = count > 0 ? blocks_flush(blocks) : SQLITE_OK;
 
-    if (blocks->at >= count) {
-        blocks->is_dirty = false;
+    if (code != SQLITE_OK)
+        return code;
+    blocks->kept = 0;
+    blocks->is_dirty = false;
+    if (blocks->at >= count)
         blocks->at = -1;
-    }
     blocks->count = count;
     return below->pMethods->xTruncate(below, count * BLOCK_RECORD_BYTES);
 }
@@ -367,6 +430,7 @@ static int close_file(sqlite3_file *base)
     envol_lane_close(blocks->own_lane);
     envol_object_close(blocks->own_object);
     keys_close(blocks->keys);
+    free(blocks->run);
     return code == SQLITE_OK ? closed : code;
 }
 

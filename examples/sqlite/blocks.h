@@ -5,8 +5,14 @@
  * Block n is the record at n x 4148: sealed { used u32, data[4096] } and its trailer, bound to n.
  * `used` of the last block is where the file ends; its bit 31 is set in a block that was written
  * anew when all else had been synced, as SQLite does with a journal's header (synchronous=FULL).
- * Blocks are written whole.  What is appended is kept until the block is full, or blocks_flush;
- * what changes older bytes is written at once.
+ * Blocks are written whole.  What is appended is kept until a run of blocks is full, or
+ * blocks_flush: one draw of randomness and one write serve a run.  What changes older bytes is
+ * written at once.
+ *
+ * Whoever kills the process must not undo what SQLite takes for written, synced or not: that a
+ * page's former content is in the journal when the page changes.  So the database flushes its
+ * journal before each of its writes; until then nothing hangs on what is kept, as a journal that
+ * ends early covers all that was changed.
  *
  * SQLite syncs journals, and counts on what it synced: bytes that are written later must not put
  * it at risk.  They cannot, as SQLite begins a new sector after each sync, and a sector of the
@@ -21,10 +27,16 @@
 enum {
     BLOCK_BYTES = 4096,
     BLOCK_PLAIN_BYTES = 4 + BLOCK_BYTES,
-    BLOCK_RECORD_BYTES = BLOCK_PLAIN_BYTES + ENVOL_TRAILER_BYTES
+    BLOCK_RECORD_BYTES = BLOCK_PLAIN_BYTES + ENVOL_TRAILER_BYTES,
+    RUN_BLOCKS = 8
 };
 
 struct database;
+
+/* The blocks that are kept, the one at hand behind them; and room to seal them. */
+struct block_run {
+    uint8_t plain[RUN_BLOCKS][BLOCK_PLAIN_BYTES], record[RUN_BLOCKS][BLOCK_RECORD_BYTES];
+};
 
 struct blocks {
     struct file file;
@@ -41,7 +53,8 @@ struct blocks {
     sqlite3_int64 count; /* blocks in the file, the one at hand included */
     sqlite3_int64 at;    /* the block at hand, or -1 */
     bool is_dirty;
-    uint8_t plain[BLOCK_PLAIN_BYTES], record[BLOCK_RECORD_BYTES];
+    int kept; /* full blocks before it that the file below does not have yet */
+    struct block_run *run;
 };
 
 extern const sqlite3_io_methods blocks_methods;
