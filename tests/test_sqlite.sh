@@ -252,6 +252,26 @@ commit;"
     done
 }
 
+# A database that may not grow: what failed is undone, though pages of it were written already.
+test_full() {
+    local mode
+    for mode in delete persist wal; do
+        rm -f full.db*
+        shell "$(db full.db)" <<<"$(fill 3000) pragma journal_mode = $mode;"
+        # A write beyond the limit fails, and is no signal: what is ignored stays so in children.
+        (
+            trap '' XFSZ
+            ulimit -f 700
+            shell "$(db full.db)" <<<"pragma cache_size = 10; pragma synchronous = off; begin;
+                update t set b = b || 'x' where a % 20 = 0;
+                insert into t(b) select b from t; insert into t(b) select b from t; commit;"
+        )
+        holds grep -q 'disk I/O error' err
+        says '3000|0'$'\nok\n''93 pages, 0 bad' "$(db full.db)" "
+            select count(*), sum(b like '%x') from t; pragma integrity_check; pragma envol_verify;"
+    done
+}
+
 # The text of every row, and names of tables and journals, in no file; in clear they are found so.
 test_canary() {
     # shellcheck disable=SC2016 # it is the shell of .shell that expands these
@@ -356,4 +376,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes copies refusals damage wal_damage journal_damage canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes copies refusals damage wal_damage journal_damage full canary pragmas command one_call kills}

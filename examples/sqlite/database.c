@@ -201,6 +201,8 @@ static int read_bytes(sqlite3_file *base, void *to, int bytes, sqlite3_int64 off
     bool is_description = offset == 0 && bytes == HEADER_READ_BYTES;
     int code = database_unlock(database);
 
+    if (code == SQLITE_OK)
+        code = page_run_flush(database);
     if (code == SQLITE_OK && database->keys != NULL) {
         code = read_unlocked(database, to, bytes, offset);
         if (code == SQLITE_OK || (code == SQLITE_IOERR_SHORT_READ && !is_description))
@@ -217,6 +219,21 @@ static int read_bytes(sqlite3_file *base, void *to, int bytes, sqlite3_int64 off
 
 /* --- Writing ---*/
 
+static int file_size(sqlite3_file *base, sqlite3_int64 *size)
+{
+    struct database *database = database_of(base);
+    sqlite3_file *below = database->file.below;
+    sqlite3_int64 end = page_run_end(&database->run);
+    int code = below->pMethods->xFileSize(below, size);
+
+    if (code != SQLITE_OK)
+        return code;
+    *size = *size > DATA_OFFSET ? *size - DATA_OFFSET : 0;
+    if (end > 0 && end * database->keys->page_bytes > *size)
+        *size = end * database->keys->page_bytes;
+    return SQLITE_OK;
+}
+
 bool page_tail_is_free(const uint8_t *page, uint32_t page_bytes)
 {
     uint8_t any = 0;
@@ -232,11 +249,13 @@ static int seal_holes(struct database *database, sqlite3_int64 page)
 {
     sqlite3_file *below = database->file.below;
     sqlite3_int64 size;
-    int code = below->pMethods->xFileSize(below, &size);
+    int code = page_run_flush(database);
 
+    if (code == SQLITE_OK)
+        code = file_size(&database->file.base, &size);
     if (code != SQLITE_OK)
         return code;
-    database->end = size <= DATA_OFFSET ? 0 : (size - DATA_OFFSET) / database->keys->page_bytes;
+    database->end = size / database->keys->page_bytes;
     for (; code == SQLITE_OK && database->end < page; database->end++) {
         enum envol_status status = envol_page_seal_hole(database->keys->pages, database->lane,
                                                         (uint64_t)database->end, database->record);
@@ -269,48 +288,40 @@ static int check_page(struct database *database, sqlite3_int64 page, const uint8
     return SQLITE_OK;
 }
 
+static int write_page(struct database *database, sqlite3_int64 page, const void *from)
+{
+    sqlite3_file *below = database->file.below;
+    enum envol_status status = envol_page_seal(database->keys->pages, database->lane,
+                                               (uint64_t)page, from, database->record);
+
+    if (status != ENVOL_OK)
+        return complain(code_of(status), database->path, "page %lld: %s", (long long)page + 1,
+                        envol_status_message(status));
+    return below->pMethods->xWrite(below, database->record, (int)database->keys->page_bytes,
+                                   place_of(database, page));
+}
+
 static int write_bytes(sqlite3_file *base, const void *from, int bytes, sqlite3_int64 offset)
 {
     struct database *database = database_of(base);
-    sqlite3_file *below = database->file.below;
     sqlite3_int64 page;
-    enum envol_status status;
     int code = database_prepare(database, from, bytes, -1);
 
     if (code != SQLITE_OK)
         return code;
     page = offset / database->keys->page_bytes;
     code = check_page(database, page, from, bytes, offset);
-    /* What the page was is in the file of the journal before the page changes, synced or not: a
-     * process may be killed at any time. */
-    if (code == SQLITE_OK && database->journal != NULL)
-        code = blocks_flush(database->journal);
     if (code == SQLITE_OK && page > database->end)
         code = seal_holes(database, page);
-    if (code != SQLITE_OK)
-        return code;
-    status = envol_page_seal(database->keys->pages, database->lane, (uint64_t)page, from,
-                             database->record);
-    if (status != ENVOL_OK)
-        return complain(code_of(status), database->path, "page %lld: %s", (long long)page + 1,
-                        envol_status_message(status));
-    code = below->pMethods->xWrite(below, database->record, bytes, place_of(database, page));
+    if (code == SQLITE_OK)
+        code = database->has_wal ? write_page(database, page, from)
+                                 : page_run_add(database, page, from);
     if (code == SQLITE_OK && page >= database->end)
         database->end = page + 1;
     return code;
 }
 
 /* --- Size ---*/
-
-static int file_size(sqlite3_file *base, sqlite3_int64 *size)
-{
-    sqlite3_file *below = file_of(base)->below;
-    int code = below->pMethods->xFileSize(below, size);
-
-    if (code == SQLITE_OK)
-        *size = *size > DATA_OFFSET ? *size - DATA_OFFSET : 0;
-    return code;
-}
 
 /* The header stays: a database that was emptied is one with its keys. */
 static int truncate_to(sqlite3_file *base, sqlite3_int64 size)
@@ -327,7 +338,10 @@ static int truncate_to(sqlite3_file *base, sqlite3_int64 size)
     page = size / database->keys->page_bytes;
     if (size > now)
         return seal_holes(database, page);
-    code = below->pMethods->xTruncate(below, DATA_OFFSET + size);
+    page_run_cut(database, page); /* before the others: a full disk has no place for these */
+    code = page_run_flush(database);
+    if (code == SQLITE_OK)
+        code = below->pMethods->xTruncate(below, DATA_OFFSET + size);
     database->end = 0;
     return code;
 }
@@ -369,11 +383,15 @@ static int lock_file(sqlite3_file *base, int level)
 static int unlock_file(sqlite3_file *base, int level)
 {
     struct database *database = database_of(base);
+    int code = page_run_flush(database), unlocked;
 
+    /* Only what failed before is left here: a rollback that did.  The journal is, too. */
+    database->run.count = 0;
     database->end = 0;
     if (database->lock_level > level)
         database->lock_level = level;
-    return database->file.below->pMethods->xUnlock(database->file.below, level);
+    unlocked = database->file.below->pMethods->xUnlock(database->file.below, level);
+    return code == SQLITE_OK ? unlocked : code;
 }
 
 static int check_lock(sqlite3_file *base, int *is_locked)
@@ -417,8 +435,9 @@ static int shm_unmap(sqlite3_file *base, int is_last)
 static int sync_file(sqlite3_file *base, int flags)
 {
     sqlite3_file *below = file_of(base)->below;
+    int code = page_run_flush(database_of(base));
 
-    return below->pMethods->xSync(below, flags);
+    return code == SQLITE_OK ? below->pMethods->xSync(below, flags) : code;
 }
 
 static int close_file(sqlite3_file *base)
@@ -426,6 +445,7 @@ static int close_file(sqlite3_file *base)
     struct database *database = database_of(base);
     int code = database->file.below->pMethods->xClose(database->file.below);
 
+    page_run_free(&database->run);
     envol_lane_close(database->lane);
     keys_close(database->keys);
     free(database->record);
@@ -440,6 +460,11 @@ static int file_control(sqlite3_file *base, int op, void *argument)
     int code;
 
     switch (op) {
+    case SQLITE_FCNTL_SYNC: /* before each commit, whatever is synced */
+        code = page_run_flush(database);
+        if (code != SQLITE_OK)
+            return code;
+        break;
     case SQLITE_FCNTL_PDB:
         database->connection = *(sqlite3 **)argument;
         break;
@@ -449,7 +474,9 @@ static int file_control(sqlite3_file *base, int op, void *argument)
     case SQLITE_FCNTL_MMAP_SIZE: /* what lies there is nothing to look at */
         return SQLITE_NOTFOUND;
     case SQLITE_FCNTL_PRAGMA:
-        code = database_pragma(database, argument);
+        code = page_run_flush(database);
+        if (code == SQLITE_OK)
+            code = database_pragma(database, argument);
         if (code != SQLITE_NOTFOUND)
             return code;
         break;

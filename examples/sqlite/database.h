@@ -8,6 +8,7 @@
 #define SQLITE_DATABASE_H
 
 #include "keys.h"
+#include "page_run.h"
 #include "vfs.h"
 
 struct blocks;
@@ -19,6 +20,7 @@ struct database {
     struct keys *keys;          /* NULL: no database yet, or locked */
     struct envol_lane *lane;    /* of this connection, for journal and WAL too */
     uint8_t *record;
+    struct page_run run; /* written, and not in the file yet */
     sqlite3 *connection; /* NULL before SQLite has told */
     sqlite3_int64 end;   /* pages that the file has at least, under the present lock */
     int lock_level;
