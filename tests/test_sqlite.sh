@@ -94,6 +94,21 @@ test_two_processes() {
     done
 }
 
+# What a connection read ahead is nothing to its next statement, once another process has written.
+test_read_ahead() {
+    local mode
+    for mode in delete wal; do
+        rm -f ahead.db*
+        shell "$(db ahead.db)" <<<"$(fill 100) pragma journal_mode = $mode;
+            update t set b = printf('%0200d', 0); create table more as select a.b from t a, t limit 2000;"
+        { printf '.load %s/envolvfs\n.open %s\n' "$BUILD" "$(db ahead.db)"
+          echo "update t set b = printf('%0200d', 1); pragma wal_checkpoint;"; } >update.sql
+        says $'100|0\n100|100' "$(db ahead.db)" "select count(*), sum(b) from t;
+.shell sqlite3 <update.sql >/dev/null
+select count(*), sum(b) from t;"
+    done
+}
+
 test_copies() {
     shell "$(db c.db)" <<<"$(fill 2000)"
     # Attached: a transaction of both, and one that is undone in both.
@@ -376,4 +391,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes copies refusals damage wal_damage journal_damage full canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes read_ahead copies refusals damage wal_damage journal_damage full canary pragmas command one_call kills}

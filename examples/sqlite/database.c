@@ -101,8 +101,19 @@ static sqlite3_int64 place_of(const struct database *database, sqlite3_int64 pag
     return DATA_OFFSET + page * database->keys->page_bytes;
 }
 
-/* A whole page, in place: the buffer takes the record first.  A page that SQLite never wrote is a
- * hole, and zeros; what does not authenticate is an error, and zeros. */
+/* Into SQLite's buffer, in which the record may be.  A page that SQLite never wrote is a hole, and
+ * zeros; what does not authenticate is zeros, too. */
+static enum envol_status unseal_page(const struct database *database, sqlite3_int64 page,
+                                     const uint8_t *record, uint8_t *to)
+{
+    enum envol_status status =
+        envol_page_unseal(database->keys->pages, database->lane, (uint64_t)page, record, to);
+
+    memset(to + database->keys->page_bytes - RESERVED_BYTES, 0, RESERVED_BYTES);
+    return status == ENVOL_E_UNWRITTEN ? ENVOL_OK : status;
+}
+
+/* A whole page, in place: the buffer takes the record first. */
 static int read_page(struct database *database, sqlite3_int64 page, uint8_t *to)
 {
     uint32_t bytes = database->keys->page_bytes;
@@ -114,12 +125,23 @@ static int read_page(struct database *database, sqlite3_int64 page, uint8_t *to)
         memset(to, 0, bytes);
         return code;
     }
-    status = envol_page_unseal(database->keys->pages, database->lane, (uint64_t)page, to, to);
-    memset(to + bytes - RESERVED_BYTES, 0, RESERVED_BYTES);
-    if (status == ENVOL_OK || status == ENVOL_E_UNWRITTEN)
+    status = unseal_page(database, page, to, to);
+    if (status == ENVOL_OK)
         return SQLITE_OK;
     return complain(code_of(status), database->path, "page %lld: %s", (long long)page + 1,
                     envol_status_message(status));
+}
+
+/* What was read ahead and does not authenticate is not believed either way: the file is. */
+static int read_whole_page(struct database *database, sqlite3_int64 page, uint8_t *to)
+{
+    const uint8_t *record = NULL;
+
+    if (database->lock_level >= SQLITE_LOCK_SHARED)
+        record = read_ahead_find(database, page);
+    if (record != NULL && unseal_page(database, page, record, to) == ENVOL_OK)
+        return SQLITE_OK;
+    return read_page(database, page, to);
 }
 
 /* Before there is a lock, or a rollback, page 1 may be torn or locked, or not there yet though the
@@ -189,7 +211,7 @@ static int read_unlocked(struct database *database, uint8_t *to, int bytes, sqli
     int page_bytes = (int)database->keys->page_bytes;
 
     if (bytes == page_bytes && offset % page_bytes == 0)
-        return read_page(database, offset / page_bytes, to);
+        return read_whole_page(database, offset / page_bytes, to);
     if (offset == AT_COUNTER && bytes == (int)sizeof database->counter)
         return read_counter(database, to);
     return read_parts(database, to, bytes, offset);
@@ -309,6 +331,7 @@ static int write_bytes(sqlite3_file *base, const void *from, int bytes, sqlite3_
 
     if (code != SQLITE_OK)
         return code;
+    read_ahead_drop(&database->ahead);
     page = offset / database->keys->page_bytes;
     code = check_page(database, page, from, bytes, offset);
     if (code == SQLITE_OK && page > database->end)
@@ -335,6 +358,7 @@ static int truncate_to(sqlite3_file *base, sqlite3_int64 size)
         code = file_size(base, &now);
     if (code != SQLITE_OK || size == now || database->keys == NULL)
         return code;
+    read_ahead_drop(&database->ahead);
     page = size / database->keys->page_bytes;
     if (size > now)
         return seal_holes(database, page);
@@ -347,6 +371,12 @@ static int truncate_to(sqlite3_file *base, sqlite3_int64 size)
 }
 
 /* --- Locks: those of the VFS below.  Others may change the file whenever one is given up ---*/
+
+static void forget(struct database *database)
+{
+    database->end = 0;
+    read_ahead_drop(&database->ahead);
+}
 
 /* Of a database without a page.  One that has pages has their reserve with them. */
 static int reserve_if_new(struct database *database)
@@ -365,7 +395,7 @@ static int lock_file(sqlite3_file *base, int level)
     struct database *database = database_of(base);
     int code = database->file.below->pMethods->xLock(database->file.below, level);
 
-    database->end = 0;
+    forget(database);
     if (code != SQLITE_OK)
         return code;
     if (database->lock_level < level)
@@ -387,7 +417,7 @@ static int unlock_file(sqlite3_file *base, int level)
 
     /* Only what failed before is left here: a rollback that did.  The journal is, too. */
     database->run.count = 0;
-    database->end = 0;
+    forget(database);
     if (database->lock_level > level)
         database->lock_level = level;
     unlocked = database->file.below->pMethods->xUnlock(database->file.below, level);
@@ -412,7 +442,7 @@ static int shm_lock(sqlite3_file *base, int offset, int count, int flags)
 {
     sqlite3_file *below = file_of(base)->below;
 
-    database_of(base)->end = 0;
+    forget(database_of(base));
     return below->pMethods->xShmLock(below, offset, count, flags);
 }
 
@@ -446,6 +476,7 @@ static int close_file(sqlite3_file *base)
     int code = database->file.below->pMethods->xClose(database->file.below);
 
     page_run_free(&database->run);
+    read_ahead_free(&database->ahead);
     envol_lane_close(database->lane);
     keys_close(database->keys);
     free(database->record);

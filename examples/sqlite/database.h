@@ -9,6 +9,7 @@
 
 #include "keys.h"
 #include "page_run.h"
+#include "read_ahead.h"
 #include "vfs.h"
 
 struct blocks;
@@ -21,6 +22,7 @@ struct database {
     struct envol_lane *lane;    /* of this connection, for journal and WAL too */
     uint8_t *record;
     struct page_run run; /* written, and not in the file yet */
+    struct read_ahead ahead;
     sqlite3 *connection; /* NULL before SQLite has told */
     sqlite3_int64 end;   /* pages that the file has at least, under the present lock */
     int lock_level;
