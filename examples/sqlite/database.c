@@ -3,6 +3,7 @@
 #include "database.h"
 #include "blocks.h"
 #include "reserve.h"
+#include "wal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -337,8 +338,8 @@ static int write_bytes(sqlite3_file *base, const void *from, int bytes, sqlite3_
     if (code == SQLITE_OK && page > database->end)
         code = seal_holes(database, page);
     if (code == SQLITE_OK)
-        code = database->has_wal ? write_page(database, page, from)
-                                 : page_run_add(database, page, from);
+        code = database->wal != NULL ? write_page(database, page, from)
+                                     : page_run_add(database, page, from);
     if (code == SQLITE_OK && page >= database->end)
         database->end = page + 1;
     return code;
@@ -440,9 +441,12 @@ static int shm_map(sqlite3_file *base, int region, int bytes, int extend, void v
 
 static int shm_lock(sqlite3_file *base, int offset, int count, int flags)
 {
-    sqlite3_file *below = file_of(base)->below;
+    struct database *database = database_of(base);
+    sqlite3_file *below = database->file.below;
 
-    forget(database_of(base));
+    forget(database);
+    if (database->wal != NULL && offset == WAL_WRITE_LOCK && (flags & SQLITE_SHM_UNLOCK))
+        wal_forget(database->wal);
     return below->pMethods->xShmLock(below, offset, count, flags);
 }
 
@@ -539,7 +543,7 @@ static int characteristics(sqlite3_file *base)
     int kept =
         SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN | SQLITE_IOCAP_SEQUENTIAL | SQLITE_IOCAP_IMMUTABLE;
 
-    if (database_of(base)->has_wal)
+    if (database_of(base)->wal != NULL)
         kept |= SQLITE_IOCAP_POWERSAFE_OVERWRITE;
     return below->pMethods->xDeviceCharacteristics(below) & kept;
 }

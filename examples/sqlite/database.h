@@ -13,6 +13,7 @@
 #include "vfs.h"
 
 struct blocks;
+struct wal;
 
 struct database {
     struct file file;
@@ -27,9 +28,9 @@ struct database {
     sqlite3_int64 end;   /* pages that the file has at least, under the present lock */
     int lock_level;
     bool has_reserve; /* SQLite's pages leave room for the trailer */
-    bool has_wal;     /* a WAL is open */
     bool has_counter; /* what SQLite reads of page 1 at each lock, and that record's trailer */
     uint8_t counter[16], counter_trailer[RESERVED_BYTES];
+    struct wal *wal;             /* the write-ahead log, while it is open, or NULL */
     struct blocks *journal;      /* the rollback journal, while it is open, or NULL */
     char message[MESSAGE_BYTES]; /* why the keys are not there, or "" */
 };

@@ -22,8 +22,8 @@ static enum envol_status lock_header(void *ctx)
     if (database->lock_level == SQLITE_LOCK_NONE)
         code = below->pMethods->xLock(below, SQLITE_LOCK_SHARED);
     if (code == SQLITE_OK)
-        code = below->pMethods->xLock(below, database->has_wal ? SQLITE_LOCK_RESERVED
-                                                               : SQLITE_LOCK_EXCLUSIVE);
+        code = below->pMethods->xLock(below, database->wal != NULL ? SQLITE_LOCK_RESERVED
+                                                                   : SQLITE_LOCK_EXCLUSIVE);
     if (code == SQLITE_OK)
         return ENVOL_OK;
     (void)below->pMethods->xUnlock(below, database->lock_level);

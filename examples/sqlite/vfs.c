@@ -113,7 +113,7 @@ static int open_wal(struct wal *wal, const char *path)
     wal->database = owner_of(path);
     if (wal->database == NULL)
         return complain(SQLITE_CANTOPEN, path, "a write-ahead log of no database of ours");
-    wal->database->has_wal = true;
+    wal->database->wal = wal;
     wal->path = path;
     wal->pending = wal->at = -1;
     wal->file.base.pMethods = &wal_methods;

@@ -37,6 +37,7 @@ static int find_keys(struct wal *wal)
     if (wal->frame == NULL)
         return SQLITE_IOERR_NOMEM;
     wal->frame_bytes = FRAME_HEADER_BYTES + wal->page_bytes;
+    wal->room = wal->frame_bytes < WAL_RUN_BYTES ? WAL_RUN_BYTES / wal->frame_bytes : 1;
     wal->at = wal->pending = -1;
     return SQLITE_OK;
 }
@@ -101,6 +102,94 @@ static int write_frame(struct wal *wal, sqlite3_int64 frame)
     return code;
 }
 
+/* --- Runs of new frames ---*/
+
+static enum envol_status seal_run(struct wal *wal)
+{
+    struct envol_blob_op ops[WAL_RUN_MAX];
+    uint8_t aad[WAL_RUN_MAX][8];
+
+    for (int i = 0; i < wal->count; i++) {
+        size_t at = (size_t)i * (size_t)wal->frame_bytes;
+
+        store(aad[i], sizeof aad[i], (uint64_t)(wal->first + i));
+        ops[i] = (struct envol_blob_op){.aad = aad[i],
+                                        .aad_bytes = sizeof aad[i],
+                                        .plain = wal->run + at,
+                                        .plain_bytes = (size_t)plain_bytes(wal),
+                                        .sealed = wal->record + at};
+    }
+    return envol_blob_seal_batch(wal->database->keys->wal, wal->database->lane, ops,
+                                 (size_t)wal->count);
+}
+
+/* What could not be written stays. */
+static int flush_run(struct wal *wal)
+{
+    sqlite3_file *below = wal->file.below;
+    enum envol_status status;
+    int code;
+
+    if (wal->count == 0)
+        return SQLITE_OK;
+    status = seal_run(wal);
+    if (status != ENVOL_OK)
+        return complain(code_of(status), wal->path, "%s", envol_status_message(status));
+    code = below->pMethods->xWrite(below, wal->record, wal->count * wal->frame_bytes,
+                                   place_of(wal, wal->first));
+    if (code == SQLITE_OK)
+        wal->count = 0;
+    return code;
+}
+
+void wal_forget(struct wal *wal)
+{
+    wal->count = 0;
+}
+
+/* Its place in the run, or NULL. */
+static uint8_t *find_in_run(const struct wal *wal, sqlite3_int64 frame)
+{
+    if (frame < wal->first || frame >= wal->first + wal->count)
+        return NULL;
+    return wal->run + (size_t)(frame - wal->first) * (size_t)wal->frame_bytes;
+}
+
+static int make_run(struct wal *wal)
+{
+    size_t bytes = (size_t)wal->room * (size_t)wal->frame_bytes;
+
+    if (wal->run == NULL)
+        wal->run = malloc(2 * bytes);
+    if (wal->run == NULL)
+        return SQLITE_IOERR_NOMEM;
+    wal->record = wal->run + bytes;
+    return SQLITE_OK;
+}
+
+/* A new frame, of the header that came before.  SQLite's field of a commit, the database's size in
+ * pages, is the header's second. */
+static int add_to_run(struct wal *wal, const uint8_t *page, sqlite3_int64 frame)
+{
+    bool is_commit = load(wal->pending_header + 4, 4) != 0;
+    int code = make_run(wal);
+    uint8_t *to;
+
+    if (code == SQLITE_OK && (frame != wal->first + wal->count || wal->count == wal->room))
+        code = flush_run(wal);
+    if (code != SQLITE_OK)
+        return code;
+    if (wal->count == 0)
+        wal->first = frame;
+    wal->count++;
+    to = find_in_run(wal, frame);
+    memcpy(to, wal->pending_header, FRAME_HEADER_BYTES);
+    memcpy(to + FRAME_HEADER_BYTES, page, (size_t)(wal->page_bytes - RESERVED_BYTES));
+    return is_commit ? flush_run(wal) : SQLITE_OK;
+}
+
+/* --- Single frames ---*/
+
 /* A header whose page did not follow belongs to a frame that is there. */
 static int settle(struct wal *wal)
 {
@@ -110,7 +199,9 @@ static int settle(struct wal *wal)
     if (frame < 0)
         return SQLITE_OK;
     wal->pending = -1;
-    code = read_frame(wal, frame);
+    code = flush_run(wal);
+    if (code == SQLITE_OK)
+        code = read_frame(wal, frame);
     if (code != SQLITE_OK)
         return complain(SQLITE_IOERR_WRITE, wal->path, "frame %lld is not there", (long long)frame);
     memcpy(wal->frame, wal->pending_header, FRAME_HEADER_BYTES);
@@ -162,6 +253,8 @@ static int read_bytes(sqlite3_file *base, void *to, int bytes, sqlite3_int64 off
 
     if (code == SQLITE_OK)
         code = settle(wal);
+    if (code == SQLITE_OK)
+        code = flush_run(wal);
     if (code != SQLITE_OK)
         return code;
     if (offset + bytes <= WAL_HEADER_BYTES)
@@ -184,30 +277,44 @@ static int write_header(struct wal *wal, const void *from)
 {
     uint8_t record[WAL_HEADER_RECORD_BYTES];
     sqlite3_file *below = wal->file.below;
-    int code = seal(wal, HEADER_NUMBER, from, WAL_HEADER_BYTES, record);
+    int code;
 
+    wal_forget(wal); /* a log that begins anew has no frames */
+    code = seal(wal, HEADER_NUMBER, from, WAL_HEADER_BYTES, record);
     return code == SQLITE_OK ? below->pMethods->xWrite(below, record, sizeof record, 0) : code;
 }
 
-/* A page that follows its header is a new frame; alone, it replaces that of an older one. */
+/* A page without a header replaces that of an older frame. */
+static int replace_page(struct wal *wal, const uint8_t *from, sqlite3_int64 frame)
+{
+    size_t bytes = (size_t)(wal->page_bytes - RESERVED_BYTES);
+    uint8_t *kept;
+    int code = settle(wal);
+
+    kept = find_in_run(wal, frame);
+    if (code == SQLITE_OK && kept != NULL) {
+        memcpy(kept + FRAME_HEADER_BYTES, from, bytes);
+        return SQLITE_OK;
+    }
+    if (code == SQLITE_OK)
+        code = read_frame(wal, frame);
+    wal->at = -1;
+    if (code != SQLITE_OK)
+        return complain(SQLITE_IOERR_WRITE, wal->path, "frame %lld is not there", (long long)frame);
+    memcpy(wal->frame + FRAME_HEADER_BYTES, from, bytes);
+    return write_frame(wal, frame);
+}
+
+/* A page that follows its header is a new frame. */
 static int write_page(struct wal *wal, const uint8_t *from, sqlite3_int64 frame)
 {
-    int code = SQLITE_OK;
-
     if (!page_tail_is_free(from, (uint32_t)wal->page_bytes))
         return complain(SQLITE_IOERR_WRITE, wal->path,
                         "a page does not reserve 48 bytes: it is of a plain database");
-    if (wal->pending == frame)
-        memcpy(wal->frame, wal->pending_header, FRAME_HEADER_BYTES);
-    else
-        code = settle(wal);
-    if (code == SQLITE_OK && wal->pending != frame)
-        code = read_frame(wal, frame);
+    if (wal->pending != frame)
+        return replace_page(wal, from, frame);
     wal->pending = wal->at = -1;
-    if (code != SQLITE_OK)
-        return complain(SQLITE_IOERR_WRITE, wal->path, "frame %lld is not there", (long long)frame);
-    memcpy(wal->frame + FRAME_HEADER_BYTES, from, (size_t)(wal->page_bytes - RESERVED_BYTES));
-    return write_frame(wal, frame);
+    return add_to_run(wal, from, frame);
 }
 
 /* Of the frame that was just read, to make its checksum anew; or of a new one. */
@@ -250,6 +357,8 @@ static int file_size(sqlite3_file *base, sqlite3_int64 *size)
     int code = settle(wal_of(base));
 
     if (code == SQLITE_OK)
+        code = flush_run(wal_of(base));
+    if (code == SQLITE_OK)
         code = below->pMethods->xFileSize(below, size);
     if (code == SQLITE_OK)
         *size = *size < WAL_HEADER_RECORD_BYTES ? 0 : *size - RESERVED_BYTES;
@@ -260,8 +369,14 @@ static int truncate_to(sqlite3_file *base, sqlite3_int64 size)
 {
     struct wal *wal = wal_of(base);
     sqlite3_file *below = wal->file.below;
+    int code;
 
     wal->pending = wal->at = -1;
+    if (size == 0)
+        wal_forget(wal);
+    code = flush_run(wal);
+    if (code != SQLITE_OK)
+        return code;
     return below->pMethods->xTruncate(below, size == 0 ? 0 : size + RESERVED_BYTES);
 }
 
@@ -270,6 +385,8 @@ static int sync_file(sqlite3_file *base, int flags)
     sqlite3_file *below = file_of(base)->below;
     int code = settle(wal_of(base));
 
+    if (code == SQLITE_OK)
+        code = flush_run(wal_of(base));
     return code == SQLITE_OK ? below->pMethods->xSync(below, flags) : code;
 }
 
@@ -278,8 +395,9 @@ static int close_file(sqlite3_file *base)
     struct wal *wal = wal_of(base);
     int code = settle(wal), closed = wal->file.below->pMethods->xClose(wal->file.below);
 
-    wal->database->has_wal = false;
+    wal->database->wal = NULL;
     free(wal->frame);
+    free(wal->run);
     return code == SQLITE_OK ? closed : code;
 }
 

@@ -9,6 +9,11 @@
  *
  * Each is bound to its number.  A frame is sealed once, when SQLite writes it, and again only while
  * its transaction is not committed: where SQLite writes a page of it anew, or its checksum.
+ *
+ * New frames are kept until a run of them is full, or one is a commit: one draw of randomness and
+ * one write serve a run.  Until the commit only the connection that wrote them reads frames, by way
+ * of this file, and a process that is killed loses nothing that counts.  What is left when the
+ * writer's lock is given up was undone.
  */
 #ifndef SQLITE_WAL_H
 #define SQLITE_WAL_H
@@ -18,7 +23,10 @@
 enum {
     WAL_HEADER_BYTES = 32,
     WAL_HEADER_RECORD_BYTES = WAL_HEADER_BYTES + ENVOL_TRAILER_BYTES,
-    FRAME_HEADER_BYTES = 24
+    FRAME_HEADER_BYTES = 24,
+    WAL_WRITE_LOCK = 0, /* the writer's, of those of xShmLock: https://sqlite.org/walformat.html */
+    WAL_RUN_BYTES = 8 * 4120,
+    WAL_RUN_MAX = WAL_RUN_BYTES / 1048 /* of the smallest pages */
 };
 
 struct wal {
@@ -29,8 +37,14 @@ struct wal {
     sqlite3_int64 pending;       /* the frame whose header came and whose page did not, or -1 */
     sqlite3_int64 at;            /* the frame that was read last, in plain, or -1 */
     uint8_t pending_header[FRAME_HEADER_BYTES];
-    uint8_t *frame; /* one, sealed and unsealed in place */
+    uint8_t *frame;      /* one, sealed and unsealed in place */
+    sqlite3_int64 first; /* of the run's frames */
+    int count, room;
+    uint8_t *run, *record; /* room for as many frames each; allocated together */
 };
+
+/* Drops frames that were not written. */
+void wal_forget(struct wal *wal);
 
 extern const sqlite3_io_methods wal_methods;
 
