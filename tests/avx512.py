@@ -6,8 +6,8 @@ usage: avx512.py BUILD PROGRAM[:CASE]...
 
 Boots Debian's kernel in Bochs, with BUILD/tests/PROGRAM for each that is named, a test case of it
 alone where one is.  Suites run as under a tool, which leaves out what takes minutes; "kat" is given
-NIST's vectors.  The last line is the summary, as tests/run.sh prints it.  AVX512_SECONDS: how long
-the machine may take, 1200 unless it is set.
+NIST's vectors.  The last line is the summary, as tests/run.sh prints it.  ENVOL_TEST_KERNEL: the
+only kernel that suites run.  AVX512_SECONDS: how long the machine may take, 1200 unless it is set.
 """
 
 import collections
@@ -112,7 +112,8 @@ def file_system(build, runs):
     for program, _ in runs:
         archive.program("tests/" + program, os.path.join(build, "tests", program))
     archive.file("tests/kat.input", output_of("python3", os.path.join(HERE, "../nist_vectors.py")))
-    archive.file("tests/list", "".join(f"{program} {case or '-'} {tool_of(program)}\n"
+    kernel = os.environ.get("ENVOL_TEST_KERNEL", "-")
+    archive.file("tests/list", "".join(f"{program} {case or '-'} {tool_of(program)} {kernel}\n"
                                        for program, case in runs).encode())
     return archive.bytes()
 
@@ -197,7 +198,7 @@ class Report:
         print(f"{'FAIL' if failed else 'ok':4} {name:28} {passed:6} passed {failed:4} failed "
               f"{len(skips):3} skipped {seconds:7.1f} s", flush=True)
         if failed:
-            print("".join(f"     | {line}\n" for line in [*log, *wrong][-300:]), end="")
+            print("".join(f"     | {line}\n" for line in [*log, *wrong][-100:]), end="")
         self.passed, self.failed = self.passed + passed, self.failed + failed
         self.skips.update(skips)
 

@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include "support.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const struct envol_aes_kernel *const emulated[] = {
@@ -41,10 +42,20 @@ const struct envol_aes_kernel *test_kernel_at(int i)
     return i < test_all_kernel_count() ? emulated[i - n] : NULL;
 }
 
+/* ENVOL_TEST_KERNEL: the only one to be run, where a machine is too slow to run all. */
+static bool is_left_out(const struct envol_aes_kernel *kernel)
+{
+    const char *only = getenv("ENVOL_TEST_KERNEL");
+
+    return only != NULL && strcmp(kernel->name, only) != 0;
+}
+
 const struct envol_aes_kernel *test_kernel(int i)
 {
     const struct envol_aes_kernel *kernel = test_kernel_at(i);
 
+    if (is_left_out(kernel))
+        return NULL;
     if (kernel->usable())
         return kernel;
     test_skip(kernel->name, "this machine cannot run it");
