@@ -138,7 +138,8 @@ struct change {
 static const struct change changes[] = {
     {0, 1, 'F', false, "(ENVOL_E_STATE)"},
     {8, 4, 0, false, "(ENVOL_E_VERSION)"},
-    {8, 4, 2, false, "(ENVOL_E_VERSION)"},
+    {8, 4, 2, false, "(ENVOL_E_CORRUPT)"}, /* of a log, yet of no LSN */
+    {8, 4, 3, false, "(ENVOL_E_VERSION)"},
     {12, 4, 0, false, "(ENVOL_E_CORRUPT)"},
     {12, 4, 1, false, "(ENVOL_E_CORRUPT)"}, /* begun, yet with a length */
     {12, 4, 3, false, "(ENVOL_E_CORRUPT)"},
@@ -147,6 +148,7 @@ static const struct change changes[] = {
     {16, 8, UINT64_C(1) << 63, false, "(ENVOL_E_TRUNCATED)"},
     {16, 8, UINT64_MAX, false, "(ENVOL_E_TRUNCATED)"},
     {24, 1, 1, false, "(ENVOL_E_CORRUPT)"},
+    {40, 1, 1, false, "(ENVOL_E_CORRUPT)"},
     {59, 1, 1, false, "(ENVOL_E_CORRUPT)"},
     {60, 1, 0, true, "(ENVOL_E_CORRUPT)"},
     {64, 1, 1, false, "(ENVOL_E_CORRUPT)"},

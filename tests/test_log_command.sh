@@ -7,7 +7,7 @@
 one=(--cmk file:one.key)
 
 test_usage() {
-    misused 'log: verify?' envol log
+    misused 'log: append, read, replay, truncate or verify?' envol log
     misused 'log explode: unknown verb' envol log explode v.vol
     misused 'VOL is missing' envol log verify "${one[@]}"
     misused 'ENVOL_CMK is not set' envol log verify v.vol

@@ -316,9 +316,9 @@ static int verify(struct backup *backup)
 /* Which of the three it is, and what goes with that one. */
 static int check_options(const struct options *options)
 {
-    unsigned ways = options->given & (TAKES_VERIFY | TAKES_RAW);
+    uint64_t ways = options->given & (TAKES_VERIFY | TAKES_RAW);
     bool records = (options->given & TAKES_RECORD) != 0;
-    unsigned writes = options->given & (TAKES_TO | TAKES_CHANGES | TAKES_NOTE);
+    uint64_t writes = options->given & (TAKES_TO | TAKES_CHANGES | TAKES_NOTE);
 
     if (ways == (TAKES_VERIFY | TAKES_RAW))
         return fail_usage(options, "--verify and --raw do not go together");

@@ -9,6 +9,7 @@
 #include "common/cmk.h"
 
 #include <envol.h>
+#include <envol/log.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,32 +19,36 @@ enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_USAGE = 2 };
 
 enum { CMKS_MAX = ENVOL_SLOTS_MAX, FILES_MAX = 64 };
 
-/* Options, as bits of what a verb takes.  Beyond any character, as getopt_long tells both. */
-enum {
-    TAKES_CMK = 0x100,
-    TAKES_SUITE = 0x200,
-    TAKES_PAGE_SIZE = 0x400,
-    TAKES_SPARSE = 0x800,
-    TAKES_JSON = 0x1000,
-    TAKES_FORCE = 0x2000,
-    TAKES_TO = 0x4000,
-    TAKES_AUDIT = 0x8000,
-    TAKES_RECORD = 0x10000,
-    TAKES_ALL = 0x20000,
-    TAKES_ATOMIC = 0x40000,
-    TAKES_RESUME = 0x80000,
-    TAKES_THROTTLE = 0x100000,
-    TAKES_DROP_SLOTS = 0x200000,
-    TAKES_ABANDON_BAD = 0x400000,
-    TAKES_LEDGER = 0x800000,
-    TAKES_VERIFY = 0x4000000,
-    TAKES_RAW = 0x8000000,
-    TAKES_FROM = 0x10000000,
-    TAKES_CHANGES = 0x20000000,
-    TAKES_NOTE = 0x40000000,
-    TAKES_SPACE = 0x1000000,
-    TAKES_SNAPSHOT = 0x2000000
-};
+/* Options, as bits of what a verb takes. */
+#define TAKES_CMK         (UINT64_C(1) << 0)
+#define TAKES_SUITE       (UINT64_C(1) << 1)
+#define TAKES_PAGE_SIZE   (UINT64_C(1) << 2)
+#define TAKES_SPARSE      (UINT64_C(1) << 3)
+#define TAKES_JSON        (UINT64_C(1) << 4)
+#define TAKES_FORCE       (UINT64_C(1) << 5)
+#define TAKES_TO          (UINT64_C(1) << 6)
+#define TAKES_AUDIT       (UINT64_C(1) << 7)
+#define TAKES_RECORD      (UINT64_C(1) << 8)
+#define TAKES_ALL         (UINT64_C(1) << 9)
+#define TAKES_ATOMIC      (UINT64_C(1) << 10)
+#define TAKES_RESUME      (UINT64_C(1) << 11)
+#define TAKES_THROTTLE    (UINT64_C(1) << 12)
+#define TAKES_DROP_SLOTS  (UINT64_C(1) << 13)
+#define TAKES_ABANDON_BAD (UINT64_C(1) << 14)
+#define TAKES_LEDGER      (UINT64_C(1) << 15)
+#define TAKES_VERIFY      (UINT64_C(1) << 16)
+#define TAKES_RAW         (UINT64_C(1) << 17)
+#define TAKES_FROM        (UINT64_C(1) << 18)
+#define TAKES_CHANGES     (UINT64_C(1) << 19)
+#define TAKES_NOTE        (UINT64_C(1) << 20)
+#define TAKES_SPACE       (UINT64_C(1) << 21)
+#define TAKES_SNAPSHOT    (UINT64_C(1) << 22)
+#define TAKES_LOG         (UINT64_C(1) << 23)
+#define TAKES_START       (UINT64_C(1) << 24)
+#define TAKES_UNTIL       (UINT64_C(1) << 25)
+#define TAKES_FOLLOW      (UINT64_C(1) << 26)
+#define TAKES_FRAMED      (UINT64_C(1) << 27)
+#define TAKES_APPLY       (UINT64_C(1) << 28)
 
 /* The command line.  Strings are those of argv; absent ones are NULL. */
 struct options {
@@ -68,13 +73,16 @@ struct options {
     const char *throttle; /* MB/s */
     const char *space;    /* directory of the files beside the volume; NULL: VOL.d */
     const char *snapshot; /* UUID of the one that is read instead of the volume */
-    unsigned given;       /* TAKES_* of the options that were there */
+    const char *start;    /* LSNs, as they were given */
+    const char *until;
+    const char *apply; /* a program that takes records */
+    uint64_t given;    /* TAKES_* of the options that were there */
 };
 
 struct verb {
     const char *name;
     int (*run)(const struct options *options);
-    unsigned takes; /* TAKES_* */
+    uint64_t takes; /* TAKES_* */
     int operands;   /* the most there may be; the first is required */
     bool needs_cmk; /* --cmk, or ENVOL_CMK */
     const char *usage;
@@ -104,6 +112,10 @@ int run_snapshot_list(const struct options *options);
 int run_snapshot_delete(const struct options *options);
 int run_catalog_list(const struct options *options);
 int run_catalog_forget(const struct options *options);
+int run_log_append(const struct options *options);
+int run_log_read(const struct options *options);
+int run_log_replay(const struct options *options);
+int run_log_truncate(const struct options *options);
 int run_log_verify(const struct options *options);
 
 /*
@@ -245,10 +257,18 @@ enum content {
     CONTENT_WHOLE
 };
 
-/* *bytes is the length of a whole import, else 0. */
-enum envol_status record_read(struct session *session, enum content *content, uint64_t *bytes);
-/* Writes CONTENT_PARTIAL or CONTENT_WHOLE into page 0. */
-enum envol_status record_write(struct session *session, enum content content, uint64_t bytes);
+struct import_record {
+    enum content content;
+    uint64_t bytes; /* of a whole import; else 0 */
+    bool is_logged; /* the pages have a position in a log: */
+    uint8_t log_id[ENVOL_LOG_ID_BYTES];
+    uint64_t lsn;  /* changes of its records up to this one are in the pages */
+    uint64_t mark; /* whole: LSN of the import's end; begun: how far a replay may have come, or 0 */
+};
+
+enum envol_status record_read(struct session *session, struct import_record *record);
+/* Of an import that is partial or whole, into page 0. */
+enum envol_status record_write(struct session *session, const struct import_record *record);
 /* Page in which an import's content starts, and how many pages so many bytes take. */
 enum { CONTENT_FIRST_PAGE = 1 };
 uint64_t content_pages(const struct session *session, uint64_t bytes);

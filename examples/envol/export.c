@@ -19,18 +19,19 @@ struct export
 
 static int find_content(struct export *export)
 {
-    enum content content;
-    enum envol_status status = record_read(&export->session, &content, &export->bytes);
+    struct import_record record;
+    enum envol_status status = record_read(&export->session, &record);
 
+    export->bytes = record.bytes;
     if (status != ENVOL_OK)
         return fail(export->options, status, NULL);
-    if (content == CONTENT_NONE)
+    if (record.content == CONTENT_NONE)
         return fail_text(export->options, ENVOL_E_STATE,
                          "the volume is empty; fill it with envol import");
-    if (content == CONTENT_FOREIGN)
+    if (record.content == CONTENT_FOREIGN)
         return fail_text(export->options, ENVOL_E_STATE,
                          "the volume's pages are not an import; read them with their own program");
-    if (content == CONTENT_PARTIAL)
+    if (record.content == CONTENT_PARTIAL)
         return fail_text(export->options, ENVOL_E_STATE,
                          "the import was cut off, or still runs; run envol import again");
     return STATUS_OK;

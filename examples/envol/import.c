@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * envol import: a file, or a stream of unknown length, into the pages of a volume.  How the bytes
- * lie there, and why an import that was cut off cannot pass for a whole one, stands in record.c.
+ * lie there, and why an import that was cut off cannot pass for a whole one, stands in record.c;
+ * how one goes through the volume's log, in import_log.c.
  */
-#include "command.h"
+#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +16,19 @@
 struct import {
     const struct options *options;
     struct session session;
+    struct import_log log;
+    struct import_record was; /* what page 0 says before */
     struct batch batch;
     struct progress progress;
     const char *source_name;
     int source;
     uint64_t bytes; /* imported so far */
 };
+
+static bool is_logged(const struct import *import)
+{
+    return (import->options->given & TAKES_LOG) != 0;
+}
 
 static int fail_import(struct import *import, enum envol_status status,
                        const struct envol_error *error)
@@ -54,20 +62,17 @@ static int open_source(struct import *import, struct stat *about)
 /* What the volume holds must not be lost by a slip. */
 static int check_content(struct import *import)
 {
-    enum content content;
-    uint64_t bytes;
-    enum envol_status status;
+    enum envol_status status = record_read(&import->session, &import->was);
 
     if (import->options->given & TAKES_FORCE)
         return STATUS_OK;
-    status = record_read(&import->session, &content, &bytes);
     if (status != ENVOL_OK)
         return fail(import->options, status, NULL);
-    if (content == CONTENT_WHOLE)
+    if (import->was.content == CONTENT_WHOLE)
         return fail_text(import->options, ENVOL_E_STATE,
                          "the volume holds an import of %" PRIu64 " bytes; --force replaces it",
-                         bytes);
-    if (content == CONTENT_FOREIGN)
+                         import->was.bytes);
+    if (import->was.content == CONTENT_FOREIGN)
         return fail_text(import->options, ENVOL_E_STATE,
                          "the volume holds pages that no import wrote; --force replaces them");
     return STATUS_OK;
@@ -75,15 +80,19 @@ static int check_content(struct import *import)
 
 static int begin(struct import *import)
 {
+    const struct import_record begun = {.content = CONTENT_PARTIAL};
     struct envol_error error = ENVOL_ERROR_INIT;
     enum envol_status status = ENVOL_OK;
 
+    if (is_logged(import)) {
+        status = import_log_begin(&import->log, &import->was, &error);
+        return status == ENVOL_OK ? STATUS_OK : fail(import->options, status, &error);
+    }
     if (envol_volume_pages(import->session.volume) > 0)
         status = envol_volume_truncate(import->session.volume, 0, &error);
-    if (status != ENVOL_OK)
-        return fail(import->options, status, &error);
-    status = record_write(&import->session, CONTENT_PARTIAL, 0);
-    return status == ENVOL_OK ? STATUS_OK : fail(import->options, status, NULL);
+    if (status == ENVOL_OK)
+        status = record_write(&import->session, &begun);
+    return status == ENVOL_OK ? STATUS_OK : fail(import->options, status, &error);
 }
 
 /* Fills the batch; fewer bytes only at the end of the source. */
@@ -116,11 +125,14 @@ static int write_batch(struct import *import, size_t bytes)
     struct envol_error error = ENVOL_ERROR_INIT;
     struct batch *batch = &import->batch;
     size_t pages = (size_t)content_pages(&import->session, bytes);
-    enum envol_status status;
+    enum envol_status status = ENVOL_OK;
 
     memset(batch->bytes + bytes, 0, pages * batch->page_bytes - bytes);
     batch_aim(batch, CONTENT_FIRST_PAGE + import->bytes / batch->page_bytes, pages);
-    status = envol_page_write_batch(import->session.volume, batch->ios, pages, &error);
+    if (is_logged(import))
+        status = import_log_pages(&import->log, batch, &pages, &error);
+    if (status == ENVOL_OK && pages > 0)
+        status = envol_page_write_batch(import->session.volume, batch->ios, pages, &error);
     if (status != ENVOL_OK)
         return fail_import(import, status, &error);
     import->bytes += bytes;
@@ -142,15 +154,24 @@ static int copy_content(struct import *import)
     return exit_status;
 }
 
-static int complete(struct import *import)
+static enum envol_status complete_unlogged(struct import *import)
 {
+    const struct import_record whole = {.content = CONTENT_WHOLE, .bytes = import->bytes};
     enum envol_status status = envol_volume_sync(import->session.volume);
 
     if (status == ENVOL_OK)
-        status = record_write(&import->session, CONTENT_WHOLE, import->bytes);
-    if (status == ENVOL_OK)
-        status = envol_volume_sync(import->session.volume);
-    return status == ENVOL_OK ? STATUS_OK : fail_import(import, status, NULL);
+        status = record_write(&import->session, &whole);
+    return status == ENVOL_OK ? envol_volume_sync(import->session.volume) : status;
+}
+
+static int complete(struct import *import)
+{
+    struct envol_error error = ENVOL_ERROR_INIT;
+    enum envol_status status = is_logged(import)
+                                   ? import_log_end(&import->log, import->bytes, &error)
+                                   : complete_unlogged(import);
+
+    return status == ENVOL_OK ? STATUS_OK : fail_import(import, status, &error);
 }
 
 /* What came before the failure is of no use, and may fill the disk.  The record of it stays. */
@@ -170,6 +191,9 @@ static int import_content(struct import *import, const struct stat *source)
     if (exit_status == STATUS_OK)
         exit_status =
             batch_alloc(&import->batch, import->options, import->session.geometry.page_bytes);
+    if (exit_status == STATUS_OK && is_logged(import))
+        exit_status =
+            import_log_open(&import->log, &import->session, import->options, &import->batch);
     if (exit_status == STATUS_OK)
         exit_status = begin(import);
     if (exit_status != STATUS_OK)
@@ -187,7 +211,12 @@ static int import_content(struct import *import, const struct stat *source)
 
 int run_import(const struct options *options)
 {
-    struct import import = {.options = options, .source = -1};
+    struct import import = {
+        .options = options,
+        .log.options = options,
+        .source = -1,
+        .session.makes_space = (options->given & TAKES_LOG) != 0,
+    };
     struct stat source;
     int exit_status = open_source(&import, &source);
 
@@ -195,6 +224,11 @@ int run_import(const struct options *options)
         exit_status = session_open(&import.session, options, 0);
     if (exit_status == STATUS_OK)
         exit_status = import_content(&import, &source);
+    if (is_logged(&import))
+        exit_status = import_log_finish(&import.log, exit_status);
+    /* A point that a replay can go back to, once all of it is safe. */
+    if (is_logged(&import) && exit_status == STATUS_OK)
+        printf("%" PRIu64 "\n", import.log.record.lsn);
     exit_status = session_finish(&import.session, options, exit_status);
     batch_free(&import.batch);
     if (options->file != NULL && import.source >= 0)

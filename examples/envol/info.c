@@ -12,8 +12,7 @@ struct report {
     const char *path;
     struct envol_volume_info volume; /* its header alone is filled without a CMK */
     struct slots slots;
-    enum content content;
-    uint64_t content_bytes;
+    struct import_record import;
     enum envol_status content_status; /* of reading the import record */
     bool verified;
     struct envol_rotation rotation; /* verified alone */
@@ -84,7 +83,7 @@ static const char *content_name(const struct report *report)
         [CONTENT_WHOLE] = "import",
     };
 
-    return report->content_status == ENVOL_OK ? names[report->content] : "unreadable";
+    return report->content_status == ENVOL_OK ? names[report->import.content] : "unreadable";
 }
 
 static void print_content(const struct report *report)
@@ -92,11 +91,14 @@ static void print_content(const struct report *report)
     if (report->content_status != ENVOL_OK)
         printf("content      unreadable: %s (%s)\n", envol_status_message(report->content_status),
                envol_status_name(report->content_status));
-    else if (report->content == CONTENT_WHOLE)
-        printf("content      an import of %" PRIu64 " bytes\n", report->content_bytes);
-    else if (report->content == CONTENT_PARTIAL)
+    else if (report->import.content == CONTENT_WHOLE && report->import.is_logged)
+        printf("content      an import of %" PRIu64 " bytes, at LSN %" PRIu64 " of a log\n",
+               report->import.bytes, report->import.lsn);
+    else if (report->import.content == CONTENT_WHOLE)
+        printf("content      an import of %" PRIu64 " bytes\n", report->import.bytes);
+    else if (report->import.content == CONTENT_PARTIAL)
         puts("content      an import that was cut off, or still runs");
-    else if (report->content == CONTENT_FOREIGN)
+    else if (report->import.content == CONTENT_FOREIGN)
         puts("content      pages that no import wrote");
     else
         puts("content      none");
@@ -243,8 +245,8 @@ static void print_json_volume(const struct report *report)
            report->volume.keys_locked ? "true" : "false");
     print_json_lease(report);
     printf("  \"content\": \"%s\",\n  \"content_bytes\": ", content_name(report));
-    if (report->content_status == ENVOL_OK && report->content == CONTENT_WHOLE)
-        printf("%" PRIu64 ",\n", report->content_bytes);
+    if (report->content_status == ENVOL_OK && report->import.content == CONTENT_WHOLE)
+        printf("%" PRIu64 ",\n", report->import.bytes);
     else
         fputs("null,\n", stdout);
 }
@@ -332,7 +334,7 @@ static int open_verified(struct session *session, const struct options *options,
     status = slots_of_volume(&report->slots, session, &error);
     if (status != ENVOL_OK)
         return fail(options, status, &error);
-    report->content_status = record_read(session, &report->content, &report->content_bytes);
+    report->content_status = record_read(session, &report->import);
     if (options->given & TAKES_LEDGER)
         status = ledger_take(&report->ledger, session->volume, &error);
     if (status != ENVOL_OK)

@@ -75,9 +75,10 @@ static const struct verb verbs[] = {
      "VOL --cmk URI [--cmk URI]... [--suite SUITE] [--page-size N] [--sparse] "
      "[--atomic-pages]",
      "makes an empty volume; never overwrites"},
-    {"import", run_import, TAKES_CMK | TAKES_FORCE | TAKES_SPACE, 2, true,
-     "VOL --cmk URI [--force] [--space DIR] [FILE]",
-     "fills a volume from a file or standard input; --force replaces what it holds"},
+    {"import", run_import, TAKES_CMK | TAKES_FORCE | TAKES_SPACE | TAKES_LOG, 2, true,
+     "VOL --cmk URI [--force] [--log] [--space DIR] [FILE]",
+     "fills a volume from a file or standard input; --force replaces what it holds; --log: through "
+     "the volume's log"},
     {"export", run_export, TAKES_CMK | TAKES_FORCE | TAKES_SPACE | TAKES_SNAPSHOT, 2, true,
      "VOL --cmk URI [--force] [--snapshot UUID] [--space DIR] [FILE]",
      "writes exactly the bytes that were imported; --force replaces FILE"},
@@ -128,6 +129,22 @@ static const struct verb verbs[] = {
     {"catalog forget", run_catalog_forget, TAKES_CMK | TAKES_SPACE | TAKES_ALL, 2, true,
      "VOL UUID --cmk URI [--space DIR], or VOL --all --cmk URI [--space DIR]",
      "takes a backup that is gone from the catalog; --all: all of them, and a damaged catalog"},
+    {"log append", run_log_append, TAKES_CMK | TAKES_SPACE | TAKES_FRAMED, 1, true,
+     "VOL --cmk URI [--framed] [--space DIR]",
+     "appends lines of standard input, or frames, to a volume's log; prints their LSNs once they "
+     "are safe"},
+    {"log read", run_log_read,
+     TAKES_CMK | TAKES_SPACE | TAKES_FRAMED | TAKES_FOLLOW | TAKES_START | TAKES_UNTIL, 1, true,
+     "VOL --cmk URI [--start LSN] [--until LSN] [--follow] [--framed] [--space DIR]",
+     "shows records of a volume's log; --follow waits for more; --framed: for programs"},
+    {"log replay", run_log_replay,
+     TAKES_CMK | TAKES_FROM | TAKES_SPACE | TAKES_START | TAKES_UNTIL | TAKES_APPLY, 2, true,
+     "VOL SOURCE --cmk URI [--from URI]... [--until LSN] [--apply PROGRAM [--start LSN]] "
+     "[--space DIR]",
+     "brings a restored volume up to an LSN of the log of SOURCE; PROGRAM takes records that are "
+     "not the command's own"},
+    {"log truncate", run_log_truncate, TAKES_CMK | TAKES_SPACE, 2, true,
+     "VOL LSN --cmk URI [--space DIR]", "gives up segments that hold records below LSN alone"},
     {"log verify", run_log_verify, TAKES_CMK | TAKES_SPACE, 1, true, "VOL --cmk URI [--space DIR]",
      "reads every record of the volume's transaction log"},
 };

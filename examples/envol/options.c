@@ -6,6 +6,7 @@
 #include "command.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,40 +24,75 @@ struct parser {
     bool version;
 };
 
-static const struct option long_options[] = {
-    {"cmk", required_argument, NULL, TAKES_CMK},
-    {"to", required_argument, NULL, TAKES_TO},
-    {"audit", required_argument, NULL, TAKES_AUDIT},
-    {"suite", required_argument, NULL, TAKES_SUITE},
-    {"page-size", required_argument, NULL, TAKES_PAGE_SIZE},
-    {"sparse", no_argument, NULL, TAKES_SPARSE},
-    {"atomic-pages", no_argument, NULL, TAKES_ATOMIC},
-    {"json", no_argument, NULL, TAKES_JSON},
-    {"resume", no_argument, NULL, TAKES_RESUME},
-    {"throttle", required_argument, NULL, TAKES_THROTTLE},
-    {"drop-slots", no_argument, NULL, TAKES_DROP_SLOTS},
-    {"abandon-bad", no_argument, NULL, TAKES_ABANDON_BAD},
-    {"ledger", no_argument, NULL, TAKES_LEDGER},
-    {"from", required_argument, NULL, TAKES_FROM},
-    {"changes", required_argument, NULL, TAKES_CHANGES},
-    {"note", required_argument, NULL, TAKES_NOTE},
-    {"raw", no_argument, NULL, TAKES_RAW},
-    {"verify", no_argument, NULL, TAKES_VERIFY},
-    {"space", required_argument, NULL, TAKES_SPACE},
-    {"snapshot", required_argument, NULL, TAKES_SNAPSHOT},
-    {"record", no_argument, NULL, TAKES_RECORD},
-    {"all", no_argument, NULL, TAKES_ALL},
-    {"force", no_argument, NULL, TAKES_FORCE},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
+/* An option, and the member of struct options that gets its value: 0, it has none. */
+struct known {
+    const char *name;
+    uint64_t bit;
+    size_t value;
 };
 
-static const char *option_name(int bit)
+#define VALUE(member) offsetof(struct options, member)
+
+static const struct known known[] = {
+    {"cmk", TAKES_CMK, VALUE(cmks)},
+    {"to", TAKES_TO, VALUE(tos)},
+    {"from", TAKES_FROM, VALUE(froms)},
+    {"audit", TAKES_AUDIT, VALUE(audit)},
+    {"suite", TAKES_SUITE, VALUE(suite)},
+    {"page-size", TAKES_PAGE_SIZE, VALUE(page_size)},
+    {"sparse", TAKES_SPARSE, 0},
+    {"atomic-pages", TAKES_ATOMIC, 0},
+    {"json", TAKES_JSON, 0},
+    {"resume", TAKES_RESUME, 0},
+    {"throttle", TAKES_THROTTLE, VALUE(throttle)},
+    {"drop-slots", TAKES_DROP_SLOTS, 0},
+    {"abandon-bad", TAKES_ABANDON_BAD, 0},
+    {"ledger", TAKES_LEDGER, 0},
+    {"changes", TAKES_CHANGES, VALUE(changes)},
+    {"note", TAKES_NOTE, VALUE(note)},
+    {"raw", TAKES_RAW, 0},
+    {"verify", TAKES_VERIFY, 0},
+    {"space", TAKES_SPACE, VALUE(space)},
+    {"snapshot", TAKES_SNAPSHOT, VALUE(snapshot)},
+    {"record", TAKES_RECORD, 0},
+    {"all", TAKES_ALL, 0},
+    {"force", TAKES_FORCE, 0},
+    {"log", TAKES_LOG, 0},
+    {"start", TAKES_START, VALUE(start)},
+    {"until", TAKES_UNTIL, VALUE(until)},
+    {"follow", TAKES_FOLLOW, 0},
+    {"framed", TAKES_FRAMED, 0},
+    {"apply", TAKES_APPLY, VALUE(apply)},
+};
+
+/* What getopt_long answers for known[0]: beyond any character. */
+enum { KNOWN = sizeof known / sizeof known[0], FIRST_CODE = 0x100 };
+
+static void list_options(struct option list[KNOWN + 3])
 {
-    for (const struct option *option = long_options; option->name != NULL; option++) {
-        if (option->val == bit)
-            return option->name;
+    for (size_t i = 0; i < KNOWN; i++)
+        list[i] =
+            (struct option){known[i].name, known[i].value != 0 ? required_argument : no_argument,
+                            NULL, FIRST_CODE + (int)i};
+    list[KNOWN] = (struct option){"help", no_argument, NULL, 'h'};
+    list[KNOWN + 1] = (struct option){"version", no_argument, NULL, 'V'};
+    list[KNOWN + 2] = (struct option){NULL, 0, NULL, 0};
+}
+
+/* NULL: a code that is none of the long options'. */
+static const char *option_name(int code)
+{
+    if (code == 'h' || code == 'V')
+        return code == 'h' ? "help" : "version";
+    return code < FIRST_CODE ? NULL : known[code - FIRST_CODE].name;
+}
+
+/* Of the first of several bits. */
+static const char *bit_name(uint64_t bits)
+{
+    for (size_t i = 0; i < KNOWN; i++) {
+        if ((known[i].bit & bits) != 0)
+            return known[i].name;
     }
     return NULL;
 }
@@ -98,65 +134,30 @@ static int refuse_option(char **argv, int code)
     return fail_usage(NULL, "-%c: unknown option; see envol --help", optopt);
 }
 
+static int take_option(struct options *options, const struct known *option)
+{
+    int exit_status = STATUS_OK;
+
+    if (option->bit == TAKES_CMK)
+        exit_status = take_uri("cmk", options->cmks, &options->cmk_count, optarg);
+    else if (option->bit == TAKES_TO)
+        exit_status = take_uri("to", options->tos, &options->to_count, optarg);
+    else if (option->bit == TAKES_FROM)
+        exit_status = take_uri("from", options->froms, &options->from_count, optarg);
+    else if (option->value != 0 && (options->given & option->bit) != 0) /* one would win silently */
+        return fail_usage(NULL, "--%s: given twice", option->name);
+    else if (option->value != 0)
+        *(const char **)(void *)((char *)options + option->value) = optarg;
+    options->given |= option->bit;
+    options->to = options->tos[options->to_count == 0 ? 0 : options->to_count - 1];
+    return exit_status;
+}
+
 static int take(struct parser *parser, char **argv, int code)
 {
-    struct options *options = parser->options;
-
-    /* The last of two values would win in silence. */
-    if ((code & (TAKES_AUDIT | TAKES_SUITE | TAKES_PAGE_SIZE | TAKES_THROTTLE | TAKES_CHANGES |
-                 TAKES_NOTE | TAKES_SPACE | TAKES_SNAPSHOT)) != 0 &&
-        (options->given & (unsigned)code) != 0 && option_name(code) != NULL)
-        return fail_usage(NULL, "--%s: given twice", option_name(code));
     switch (code) {
     case OPERAND:
         return take_operand(parser, optarg);
-    case TAKES_CMK:
-        options->given |= TAKES_CMK;
-        return take_uri("cmk", options->cmks, &options->cmk_count, optarg);
-    case TAKES_TO:
-        options->given |= TAKES_TO;
-        options->to = optarg;
-        return take_uri("to", options->tos, &options->to_count, optarg);
-    case TAKES_FROM:
-        options->given |= TAKES_FROM;
-        return take_uri("from", options->froms, &options->from_count, optarg);
-    case TAKES_CHANGES:
-        options->changes = optarg;
-        break;
-    case TAKES_NOTE:
-        options->note = optarg;
-        break;
-    case TAKES_AUDIT:
-        options->audit = optarg;
-        break;
-    case TAKES_SUITE:
-        options->suite = optarg;
-        break;
-    case TAKES_PAGE_SIZE:
-        options->page_size = optarg;
-        break;
-    case TAKES_THROTTLE:
-        options->throttle = optarg;
-        break;
-    case TAKES_SPACE:
-        options->space = optarg;
-        break;
-    case TAKES_SNAPSHOT:
-        options->snapshot = optarg;
-        break;
-    case TAKES_SPARSE:
-    case TAKES_ATOMIC:
-    case TAKES_JSON:
-    case TAKES_FORCE:
-    case TAKES_RESUME:
-    case TAKES_DROP_SLOTS:
-    case TAKES_ABANDON_BAD:
-    case TAKES_LEDGER:
-    case TAKES_RAW:
-    case TAKES_VERIFY:
-    case TAKES_RECORD:
-    case TAKES_ALL:
-        break;
     case 'h':
         parser->help = true;
         return STATUS_OK;
@@ -164,20 +165,20 @@ static int take(struct parser *parser, char **argv, int code)
         parser->version = true;
         return STATUS_OK;
     default:
-        return refuse_option(argv, code);
+        return code >= FIRST_CODE ? take_option(parser->options, &known[code - FIRST_CODE])
+                                  : refuse_option(argv, code);
     }
-    options->given |= (unsigned)code;
-    return STATUS_OK;
 }
 
 static int take_all(struct parser *parser, int argc, char **argv)
 {
+    struct option list[KNOWN + 3];
     int exit_status = STATUS_OK;
     int code;
 
+    list_options(list);
     opterr = 0;
-    while (exit_status == STATUS_OK &&
-           (code = getopt_long(argc, argv, "-:hV", long_options, NULL)) != -1)
+    while (exit_status == STATUS_OK && (code = getopt_long(argc, argv, "-:hV", list, NULL)) != -1)
         exit_status = take(parser, argv, code);
     while (exit_status == STATUS_OK && optind < argc)
         exit_status = take_operand(parser, argv[optind++]);
@@ -243,7 +244,7 @@ static int refuse_verb(const struct parser *parser)
     if (strcmp(parser->operands[0], "catalog") == 0)
         return fail_usage(NULL, "catalog %s: unknown verb; see envol --help", parser->operands[1]);
     if (strcmp(parser->operands[0], "log") == 0 && parser->operand_count == 1)
-        return fail_usage(NULL, "log: verify?");
+        return fail_usage(NULL, "log: append, read, replay, truncate or verify?");
     if (strcmp(parser->operands[0], "log") == 0)
         return fail_usage(NULL, "log %s: unknown verb; see envol --help", parser->operands[1]);
     if (strcmp(parser->operands[0], "key") != 0)
@@ -286,13 +287,13 @@ static int check_operands(const struct verb *verb, const struct parser *parser, 
 static int check(const struct verb *verb, const struct parser *parser, int words)
 {
     const struct options *options = parser->options;
-    unsigned takes = verb->takes | ((verb->takes & TAKES_CMK) != 0 ? TAKES_AUDIT : 0);
-    unsigned surplus = options->given & ~takes;
+    uint64_t takes = verb->takes | ((verb->takes & TAKES_CMK) != 0 ? TAKES_AUDIT : 0);
+    uint64_t surplus = options->given & ~takes;
     int exit_status;
 
     if (surplus != 0)
-        return fail_usage(options, "--%s does not apply; usage: envol %s %s",
-                          option_name((int)(surplus & -surplus)), verb->name, verb->usage);
+        return fail_usage(options, "--%s does not apply; usage: envol %s %s", bit_name(surplus),
+                          verb->name, verb->usage);
     exit_status = check_operands(verb, parser, words);
     if (exit_status == STATUS_OK && verb->needs_cmk && options->cmk_count == 0)
         return fail_usage(options, "--cmk URI is missing, and ENVOL_CMK is not set");

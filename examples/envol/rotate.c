@@ -21,7 +21,7 @@ struct rotate {
     bool begun, kept, engine; /* engine: its own records are left */
 };
 
-static bool is_given(const struct rotate *rotate, unsigned option)
+static bool is_given(const struct rotate *rotate, uint64_t option)
 {
     return (rotate->options->given & option) != 0;
 }
