@@ -20,6 +20,7 @@ struct appender {
     struct envol_log *log;
     uint8_t *bytes; /* of the input, from the first record that is not appended */
     size_t count, capacity;
+    size_t scanned; /* of them, without a newline */
     bool ended;
     struct envol_log_entry *entries; /* of one batch */
     size_t entry_count, entry_capacity;
@@ -61,9 +62,11 @@ static enum envol_status take_line(struct appender *a, size_t at, size_t *used)
 {
     const uint8_t *from = a->bytes + at;
     size_t left = a->count - at;
-    const uint8_t *end = left > 0 ? memchr(from, '\n', left) : NULL;
+    size_t skip = at == 0 ? a->scanned : 0;
+    const uint8_t *end = left > skip ? memchr(from + skip, '\n', left - skip) : NULL;
     size_t bytes = end != NULL ? (size_t)(end - from) : left;
 
+    a->scanned = end == NULL ? left : 0;
     *used = end != NULL ? bytes + 1 : a->ended ? left : 0;
     if (bytes > ENVOL_LOG_DATA_MAX)
         return ENVOL_E_RANGE;
