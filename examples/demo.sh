@@ -201,6 +201,24 @@ envol export restored.vol --cmk file:cmk.key --force stolen 2>refusal &&
 say "restored under restored.key, another UUID and DEK: $(sqlite3 restored.db 'SELECT name FROM users')"
 envol snapshot delete users.vol "$snapshot" --cmk file:cmk.key >/dev/null
 
+# A point in time: a backup, and the transaction log up to the moment before a mistake.
+envol import users.vol --cmk file:cmk.key --log --force users.db >/dev/null
+envol backup users.vol --cmk file:cmk.key --to file:backup.key base.backup
+sqlite3 users.db "UPDATE users SET name = 'Carol'"
+lsn=$(envol import users.vol --cmk file:cmk.key --log --force users.db)
+cp users.db good.db
+sqlite3 users.db 'DELETE FROM users'
+mistake=$(envol import users.vol --cmk file:cmk.key --log --force users.db)
+[ "$(search users.vol.d/log-0000000000000001 "$(printf Carol | in_hex -)")" = absent ] ||
+    die 'the log holds plaintext'
+say "UPDATE is in the log up to LSN $lsn, DELETE FROM users up to $mistake"
+envol restore back.vol --cmk file:restored.key --from file:backup.key base.backup
+reached=$(envol log replay back.vol users.vol --cmk file:restored.key --from file:cmk.key --until "$lsn")
+envol export back.vol --cmk file:restored.key back.db
+cmp good.db back.db || die 'the recovered database is another one'
+say "the backup, and the log replayed: $reached, SELECT name FROM users:" \
+    "$(sqlite3 back.db 'SELECT name FROM users')"
+
 # A primary and its replica, two processes with a key each: pages and a transaction log.
 envol keygen primary.key >/dev/null
 envol keygen replica.key >/dev/null

@@ -7,8 +7,8 @@
 
 one=(--cmk file:one.key)
 
-# says TEXT: the last command printed exactly that.
-says() { holds cmp -s out <(printf "$1"); }
+# says [LINE]...: the last command printed exactly these.
+says() { holds cmp -s out <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; fi); }
 
 # frames [LSN FLAGS TEXT]...: as envol(1) has them.
 frames() {
@@ -70,17 +70,17 @@ test_lines() {
     envol create l.vol "${one[@]}"
     printf 'first\n\nback\\slash\t\303\251\nno newline' >in
     appended l.vol "${one[@]}"
-    says '1\n2\n3\n4\n'
+    says 1 2 3 4
     ok envol log read l.vol "${one[@]}"
     holds cmp -s out <(printf '1\tfirst\n2\t\n3\tback\\\\slash\\x09\\xc3\\xa9\n4\tno newline\n')
     ok envol log read l.vol "${one[@]}" --start 2 --until 3
     holds grep -q '^2' out
     holds test "$(wc -l <out)" = 2
     ok envol log read l.vol "${one[@]}" --start 5
-    says ''
+    says
     : >in
     appended l.vol "${one[@]}"
-    says ''
+    says
     lacks grep -rqa 'no newline' l.vol l.vol.d
     refused ENVOL_E_KEY_NOT_FOUND envol log read l.vol --cmk file:two.key
     append l.vol --cmk file:two.key
@@ -88,13 +88,13 @@ test_lines() {
     # Longer than what one read brings, and longer than a record may be.
     head -c 300000 /dev/zero | tr '\0' x >in
     appended l.vol "${one[@]}"
-    says '5\n'
+    says 5
     ok envol log verify l.vol "${one[@]}"
     holds grep -q '^5 records sound, LSN 1 to 5, 300028 bytes$' out
     head -c 67108865 /dev/zero | tr '\0' x >in
     append l.vol "${one[@]}"
     holds grep -q 'too long.*(ENVOL_E_RANGE)$' err
-    says ''
+    says
     rm in
 }
 
@@ -102,7 +102,7 @@ test_frames() {
     envol create f.vol "${one[@]}"
     frames 0 2 alone 7 0 'two of' 0 2 'a batch' 0 2 '' >in
     appended f.vol "${one[@]}" --framed
-    says '1\n7\n8\n9\n'
+    says 1 7 8 9
     ok envol log read f.vol "${one[@]}" --framed
     holds cmp -s out <(frames 1 2 alone 7 0 'two of' 8 2 'a batch' 9 2 '')
     # What was read can be appended elsewhere.
@@ -119,7 +119,7 @@ test_frames() {
     append f.vol "${one[@]}" --framed
     holds test "$status" = 1
     holds grep -q 'within a frame or a batch.*(ENVOL_E_TRUNCATED)$' err
-    says '10\n'
+    says 10
     frames 0 2 cut | head -c 17 >in
     append f.vol "${one[@]}" --framed
     holds grep -q '(ENVOL_E_TRUNCATED)$' err
@@ -162,10 +162,10 @@ test_truncate() {
     seq 10 >in
     appended c.vol "${one[@]}"
     ok envol log truncate c.vol 5 "${one[@]}" # within a segment, which stays
-    says '1\n'
+    says 1
     appended c.vol "${one[@]}"
     ok envol log truncate c.vol 11 "${one[@]}"
-    says '11\n'
+    says 11
     refused ENVOL_E_RANGE envol log read c.vol "${one[@]}" --start 10
     ok envol log read c.vol "${one[@]}" --start 11
     holds test "$(wc -l <out)" = 10
