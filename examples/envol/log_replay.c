@@ -9,31 +9,10 @@
  * page, page 0 says begun, and how far it will go; after all pages are synced it says what is there
  * now.  So a replay that was killed passes for nothing else, and is repeated from where it began.
  */
-#include "log.h"
+#include "replay.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-struct replay {
-    const struct options *options;
-    struct options of_log; /* the same for the volume that the log is of */
-    struct session session, source;
-    struct applier applier;
-    bool is_engines; /* the volume is an engine's, whose program takes all records */
-    uint64_t until;  /* 0: the log's end */
-
-    /* The first pass. */
-    struct import_record at; /* before it, then behind the record that was read last */
-    bool knows_end;          /* at.mark is the LSN of the end that the pages are of */
-    bool reached;            /* until */
-    uint64_t redos;
-    int exit_status; /* of a callback that stopped a pass */
-
-    /* The second pass. */
-    uint64_t last;
-    struct batch batch;
-    size_t batched;
-};
 
 /* --- Where it starts --- */
 
@@ -180,131 +159,6 @@ static int check_log(struct replay *replay)
     return check_end(replay, &before);
 }
 
-/* --- The second pass --- */
-
-static enum envol_status flush(struct replay *replay, struct envol_error *error)
-{
-    size_t count = replay->batched;
-
-    replay->batched = 0;
-    return count == 0
-               ? ENVOL_OK
-               : envol_page_write_batch(replay->session.volume, replay->batch.ios, count, error);
-}
-
-static enum envol_status put_page(struct replay *replay, const struct redo *redo,
-                                  struct envol_error *error)
-{
-    struct batch *batch = &replay->batch;
-    uint8_t *page = batch->bytes + replay->batched * batch->page_bytes;
-
-    memcpy(page, redo->image, batch->page_bytes);
-    batch->ios[replay->batched++] = (struct envol_page_io){.page_no = redo->number, .page = page};
-    return replay->batched == batch->capacity ? flush(replay, error) : ENVOL_OK;
-}
-
-static enum envol_status cut(struct replay *replay, uint64_t pages, struct envol_error *error)
-{
-    struct envol_volume *volume = replay->session.volume;
-    enum envol_status status = flush(replay, error);
-
-    if (status != ENVOL_OK || envol_volume_pages(volume) <= pages)
-        return status;
-    return envol_volume_truncate(volume, pages, error);
-}
-
-static enum envol_status apply_redo(struct replay *replay, const struct redo *redo,
-                                    struct envol_error *error)
-{
-    if (redo->kind == REDO_PAGE)
-        return put_page(replay, redo, error);
-    if (redo->kind == REDO_END)
-        return cut(replay, CONTENT_FIRST_PAGE + content_pages(&replay->session, redo->number),
-                   error);
-    /* An import that goes on from another one may write a page that waits here once more. */
-    return redo->number == 0 ? cut(replay, CONTENT_FIRST_PAGE, error) : flush(replay, error);
-}
-
-static int apply_record(void *ctx, const struct envol_log_record *record)
-{
-    struct replay *replay = ctx;
-    struct envol_error error = ENVOL_ERROR_INIT;
-    struct redo redo = {.kind = REDO_NONE};
-    enum envol_status status = ENVOL_OK;
-
-    if (is_cancelled())
-        return 1;
-    if (!replay->is_engines)
-        status = redo_decode(record, replay->session.geometry.page_bytes, &redo);
-    if (status == ENVOL_OK && redo.kind != REDO_NONE)
-        status = apply_redo(replay, &redo, &error);
-    else if (status == ENVOL_OK)
-        status = applier_hand(&replay->applier, record, &error);
-    if (status != ENVOL_OK)
-        replay->exit_status = is_cancelled() ? check_cancelled(replay->options)
-                                             : fail(replay->options, status, &error);
-    return status != ENVOL_OK;
-}
-
-static enum envol_status write_record(struct replay *replay, const struct import_record *record)
-{
-    enum envol_status status = envol_volume_sync(replay->session.volume);
-
-    if (status == ENVOL_OK)
-        status = record_write(&replay->session, record);
-    return status == ENVOL_OK ? envol_volume_sync(replay->session.volume) : status;
-}
-
-/* from: the record of page 0, which stays what it says but for "begun". */
-static int begin(struct replay *replay, const struct import_record *from)
-{
-    struct import_record begun = *from;
-    enum envol_status status;
-
-    if (replay->redos == 0)
-        return STATUS_OK;
-    begun.content = CONTENT_PARTIAL;
-    begun.bytes = 0;
-    begun.mark = replay->last;
-    status = write_record(replay, &begun);
-    return status == ENVOL_OK
-               ? batch_alloc(&replay->batch, replay->options, replay->session.geometry.page_bytes)
-               : fail(replay->options, status, NULL);
-}
-
-static int apply_records(struct replay *replay, uint64_t start)
-{
-    const struct options *options = replay->options;
-    struct envol_error error = ENVOL_ERROR_INIT, end_error = ENVOL_ERROR_INIT;
-    enum envol_status status = ENVOL_OK, end;
-
-    if (options->apply != NULL)
-        status = applier_start(&replay->applier, options->apply, &error);
-    if (status != ENVOL_OK)
-        return fail(options, status, &error);
-    status = envol_log_replay(replay->source.volume, replay->source.space, start, replay->last,
-                              apply_record, replay, &error);
-    end = applier_finish(&replay->applier, &end_error);
-    if (replay->exit_status != STATUS_OK)
-        return replay->exit_status;
-    if (status != ENVOL_OK)
-        return log_fail(&replay->of_log, status, &error);
-    return end == ENVOL_OK ? STATUS_OK : fail(options, end, &end_error);
-}
-
-static int finish(struct replay *replay)
-{
-    struct envol_error error = ENVOL_ERROR_INIT;
-    enum envol_status status = ENVOL_OK;
-
-    if (!replay->is_engines) {
-        status = flush(replay, &error);
-        if (status == ENVOL_OK)
-            status = write_record(replay, &replay->at);
-    }
-    return status == ENVOL_OK ? STATUS_OK : fail(replay->options, status, &error);
-}
-
 static int print_end(const struct replay *replay)
 {
     printf("at LSN %" PRIu64, replay->at.lsn);
@@ -321,13 +175,8 @@ static int replay_all(struct replay *replay)
     const struct import_record from = replay->at;
     int exit_status = check_log(replay);
 
-    if (exit_status == STATUS_OK && replay->last > from.lsn) {
-        exit_status = begin(replay, &from);
-        if (exit_status == STATUS_OK)
-            exit_status = apply_records(replay, from.lsn + 1);
-        if (exit_status == STATUS_OK)
-            exit_status = finish(replay);
-    }
+    if (exit_status == STATUS_OK && replay->last > from.lsn)
+        exit_status = replay_apply(replay, &from);
     return exit_status == STATUS_OK ? print_end(replay) : exit_status;
 }
 
@@ -380,7 +229,6 @@ int run_log_replay(const struct options *options)
         exit_status = replay.is_engines ? open_engines(&replay, start) : open_import(&replay);
     if (exit_status == STATUS_OK)
         exit_status = replay_all(&replay);
-    batch_free(&replay.batch);
     exit_status = session_finish(&replay.session, replay.options, exit_status);
     return session_finish(&replay.source, &replay.of_log, exit_status);
 }
