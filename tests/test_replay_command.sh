@@ -1,25 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Recovery to a point in time by the command: imports through a log, a backup, and envol log replay
-# up to each LSN; what it refuses, before it changes anything; and both of them killed half-way.
+# up to each LSN; and what it refuses, before it changes anything.
 # shellcheck source=tests/command.sh
 . "$(dirname "$0")/command.sh"
-
-one=(--cmk file:one.key)
-new=(--cmk file:new.key)
-replay=(--cmk file:new.key --from file:one.key)
-
-# restored BACKUP: n.vol, of it.
-restored() {
-    rm -rf n.vol n.vol.d
-    ok envol restore n.vol "${new[@]}" --from file:backup.key "$1"
-}
-
-content_is() {
-    run envol export n.vol "${new[@]}"
-    if [ "$status" -eq 0 ] && cmp -s out "$1"; then good; else bad "n.vol is not $1"; fi
-    : >out
-}
+tests=$(cd "$OLDPWD" && cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/replay_command.sh
+. "$tests/replay_command.sh"
 
 # refused_untouched ENVOL_E_NAME WORDS COMMAND...: with these words, and n.vol is what it was.
 refused_untouched() {
@@ -31,32 +18,12 @@ refused_untouched() {
     holds cmp -s n.vol before.vol
 }
 
-# other_log NAME: a copy of v.vol and its log, to which the records of the frames on standard input
-# are appended.
-other_log() {
-    rm -rf "$1" "$1.d"
-    cp v.vol "$1"
-    cp -r v.vol.d "$1.d"
-    envol log append "$1" "${one[@]}" --framed >/dev/null
-}
-
 # redo [KIND NUMBER BYTES VERSION]...: records as envol(5) has them, with an image of so many bytes.
 redo() {
     python3 -c 'import struct, sys
 for kind, number, image, version in zip(*[iter(map(int, sys.argv[1:]))] * 4):
     data = b"ENVOLRDO" + struct.pack("<IIQ", version, kind, number) + bytes(image)
     sys.stdout.buffer.write(struct.pack("<QII", 0, len(data), 2) + data)' "$@"
-}
-
-# Three contents of v.vol, one.txt to three.txt, and backups behind the first two; ends holds the LSNs.
-make_history() {
-    rm -rf v.vol v.vol.d b1 b2 list
-    envol create v.vol --page-size 4096 --suite "$1" "${one[@]}"
-    ends=("$(envol import v.vol --log "${one[@]}" one.txt)")
-    envol backup v.vol "${one[@]}" --to file:backup.key b1
-    ends+=("$(envol import v.vol --log --force "${one[@]}" two.txt)")
-    envol backup v.vol "${one[@]}" --to file:backup.key b2
-    ends+=("$(envol import v.vol --log --force "${one[@]}" - <three.txt)")
 }
 
 test_usage() {
@@ -91,7 +58,7 @@ test_points() {
             ok envol log replay n.vol v.vol "${replay[@]}" # on to the end, from wherever it is
             content_is three.txt
         done
-        holds json <(envol info n.vol --json "${new[@]}") 'j["pages"] == 6'
+        holds json <(envol info n.vol --json "${new[@]}") 'j["pages"] == 6 and j["content_lsn"] == 16'
         restored b2
         ok envol log replay n.vol v.vol "${replay[@]}"
         content_is three.txt
@@ -194,10 +161,7 @@ test_hostile_records() {
 }
 
 test_apply() {
-    other_log a.vol < <(python3 -c 'import struct, sys
-for data in b"first", b"second":
-    sys.stdout.buffer.write(struct.pack("<QII", 0, len(data), 2) + data)')
-    ok envol import a.vol --log --force "${one[@]}" one.txt
+    make_mixed
     restored b1
     refused_untouched ENVOL_E_UNSUPPORTED 'record 17 ' envol log replay n.vol a.vol "${replay[@]}"
     ok envol log replay n.vol a.vol "${replay[@]}" --until 16
@@ -233,62 +197,5 @@ test_engine() {
     refused ENVOL_E_RANGE envol log replay n.vol v.vol "${replay[@]}" --start 11 --until 17 --apply 'cat'
 }
 
-# Its program kills the replay when pages are half changed: it is what nobody takes for whole, goes
-# on from where it began, and nowhere before what it may have done.
-test_killed_replay() {
-    restored b1
-    # shellcheck disable=SC2016 # for its own shell
-    { run envol log replay n.vol a.vol "${replay[@]}" --apply 'head -c 21 >/dev/null; kill -9 $PPID'; } \
-        2>/dev/null
-    holds test "$status" = 137
-    refused ENVOL_E_STATE envol export n.vol "${new[@]}"
-    refused ENVOL_E_RANGE envol log replay n.vol a.vol "${replay[@]}" --until 13
-    holds grep -q 'was cut off.*restore it again' err
-    refused ENVOL_E_STATE envol export n.vol "${new[@]}"
-    ok envol log replay n.vol a.vol "${replay[@]}" --apply 'cat >frames'
-    content_is one.txt
-    holds test "$(stat -c %s frames)" = 43
-}
-
-# Half of an import is in the log, and some of it in the pages; the next one begins anew.
-test_killed_import() {
-    rm -rf k.vol k.vol.d b3
-    envol create k.vol "${one[@]}"
-    envol import k.vol --log "${one[@]}" one.txt >/dev/null
-    envol backup k.vol "${one[@]}" --to file:backup.key b3
-    mkfifo pipe
-    envol import k.vol --log --force "${one[@]}" pipe 2>/dev/null &
-    import=$!
-    exec 3>pipe
-    head -c 3000000 random >&3
-    for _ in $(seq 100); do
-        if [ "$(stat -c %s k.vol.d/log-0000000000000001)" -gt 2000000 ]; then break; fi
-        sleep 0.05
-    done
-    kill -9 $import
-    exec 3>&-
-    wait $import 2>/dev/null
-    refused ENVOL_E_STATE envol export k.vol "${one[@]}"
-    ok envol log verify k.vol "${one[@]}"
-    middle=$(envol log read k.vol "${one[@]}" | tail -n 1 | cut -f 1)
-    restored b3
-    ok envol log replay n.vol k.vol "${replay[@]}"
-    holds grep -q "^at LSN $middle, in the middle of an import$" out
-    ok envol import k.vol --log "${one[@]}" three.txt
-    holds test "$(envol log read k.vol "${one[@]}" --start $((middle + 1)) | head -n 1)" = \
-        "$((middle + 1))"$'\tbegin of an import, no page stays'
-    ok envol log replay n.vol k.vol "${replay[@]}"
-    content_is three.txt
-    restored b3
-    ok envol log replay n.vol k.vol "${replay[@]}" --until "$middle"
-    ok envol log replay n.vol k.vol "${replay[@]}"
-    content_is three.txt
-}
-
-for key in one new backup; do envol keygen $key.key; done
-yes 'a line of text that was imported' | head -c 32000 >one.txt
-cp one.txt two.txt
-printf 'five' | dd of=two.txt bs=1 seek=18000 conv=notrunc status=none
-head -c 20000 two.txt >three.txt
 run_parts usage points wrong_points without_the_volume wrong_log wrong_cmk gap unlogged rotated \
-    hostile_records apply engine killed_replay killed_import
+    hostile_records apply engine

@@ -31,6 +31,10 @@ static int find_content(struct export *export)
     if (record.content == CONTENT_FOREIGN)
         return fail_text(export->options, ENVOL_E_STATE,
                          "the volume's pages are not an import; read them with their own program");
+    if (record.content == CONTENT_PARTIAL && record.mark != 0)
+        return fail_text(
+            export->options, ENVOL_E_STATE,
+            "a replay of a log was cut off, or still runs; run envol log replay again");
     if (record.content == CONTENT_PARTIAL)
         return fail_text(export->options, ENVOL_E_STATE,
                          "the import was cut off, or still runs; run envol import again");

@@ -237,7 +237,8 @@ static void print_json_volume(const struct report *report)
     if (!report->verified) {
         fputs("  \"pages\": null,\n  \"opened_slot\": null,\n  \"keys_locked\": null,\n", stdout);
         print_json_lease(report);
-        fputs("  \"content\": null,\n  \"content_bytes\": null,\n", stdout);
+        fputs("  \"content\": null,\n  \"content_bytes\": null,\n  \"content_lsn\": null,\n",
+              stdout);
         return;
     }
     printf("  \"pages\": %" PRIu64 ",\n  \"opened_slot\": %" PRIu32 ",\n  \"keys_locked\": %s,\n",
@@ -246,7 +247,11 @@ static void print_json_volume(const struct report *report)
     print_json_lease(report);
     printf("  \"content\": \"%s\",\n  \"content_bytes\": ", content_name(report));
     if (report->content_status == ENVOL_OK && report->import.content == CONTENT_WHOLE)
-        printf("%" PRIu64 ",\n", report->import.bytes);
+        printf("%" PRIu64 ",\n  \"content_lsn\": ", report->import.bytes);
+    else
+        fputs("null,\n  \"content_lsn\": ", stdout);
+    if (report->content_status == ENVOL_OK && report->import.is_logged)
+        printf("%" PRIu64 ",\n", report->import.lsn);
     else
         fputs("null,\n", stdout);
 }
