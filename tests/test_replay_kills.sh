@@ -76,12 +76,12 @@ order() {
 test_order() {
     if ! has_strace; then return; fi
     make_history aes-256-gcm
-    ok strace -y -qq -o calls -e trace=pwrite64,fdatasync \
+    run strace -y -qq -o calls -e trace=pwrite64,fdatasync \
         envol import v.vol --log --force "${one[@]}" - <one.txt
     # Begin; page 0 begun; page records; pages; end; page 0 whole; and the close of both.
     holds grep -qE '^LlPpLlPpLlPpp*$' <(order)
     restored b1
-    ok strace -y -qq -o calls -e trace=pwrite64,fdatasync envol log replay n.vol v.vol "${replay[@]}"
+    run strace -y -qq -o calls -e trace=pwrite64,fdatasync envol log replay n.vol v.vol "${replay[@]}"
     # Page 0 begun; pages; page 0 whole.
     holds grep -qE '^p*PpP[Pp]*pPpp*$' <(order)
     content_is one.txt
