@@ -23,6 +23,7 @@
 #include <envol/status.h>
 #include <envol/store.h>
 #include <envol/types.h>
+#include <envol/uuid.h>
 #include <envol/volume.h>
 
 #endif

@@ -479,6 +479,69 @@ START_TEST(cpu_mask_takes_away_and_gives_back)
 }
 END_TEST
 
+/* --- UUIDs --- */
+
+static const uint8_t uuid_bytes[ENVOL_UUID_BYTES] = {
+    0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4d, 0xef, 0x80, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde};
+
+START_TEST(uuids_as_text)
+{
+    static const char lower[] = "01234567-89ab-4def-8012-3456789abcde";
+    char text[ENVOL_UUID_TEXT_BYTES];
+    uint8_t uuid[ENVOL_UUID_BYTES];
+
+    ck_assert_ptr_eq(envol_uuid_format(uuid_bytes, text), text);
+    ck_assert_str_eq(text, lower);
+    ck_ok(envol_uuid_parse(lower, uuid));
+    ck_assert_mem_eq(uuid, uuid_bytes, sizeof(uuid));
+    memset(uuid, 0, sizeof(uuid));
+    ck_ok(envol_uuid_parse("01234567-89AB-4Def-8012-3456789ABCDE", uuid));
+    ck_assert_mem_eq(uuid, uuid_bytes, sizeof(uuid));
+    for (int round = 0; round < 1000; round++) {
+        uint8_t any[ENVOL_UUID_BYTES];
+        test_fill(any, sizeof(any));
+        ck_ok(envol_uuid_parse(envol_uuid_format(any, text), uuid));
+        ck_assert_mem_eq(uuid, any, sizeof(any));
+    }
+}
+END_TEST
+
+static void expect_no_uuid(const char *text)
+{
+    uint8_t uuid[ENVOL_UUID_BYTES];
+
+    memset(uuid, 0xee, sizeof(uuid));
+    ck_status(envol_uuid_parse(text, uuid), ENVOL_E_ARGUMENT);
+    ck_assert(envol_is_zero(uuid, sizeof(uuid)));
+}
+
+/* Cut anywhere, longer, without dashes, with any other character anywhere. */
+START_TEST(what_is_no_uuid)
+{
+    static const char good[] = "01234567-89ab-4def-8012-3456789abcde";
+    char text[64];
+
+    for (size_t length = 0; length < sizeof(good) - 1; length++) {
+        char *cut = strndup(good, length);
+        expect_no_uuid(cut);
+        free(cut);
+    }
+    for (size_t at = 0; at < sizeof(good) - 1; at++)
+        for (int c = 1; c < 256; c++) {
+            memcpy(text, good, sizeof(good));
+            text[at] = (char)c;
+            if (good[at] == '-' ? c == '-' : c < 128 && strchr("0123456789abcdefABCDEF", c) != NULL)
+                continue;
+            expect_no_uuid(text);
+        }
+    expect_no_uuid("01234567-89ab-4def-8012-3456789abcde ");
+    expect_no_uuid("{01234567-89ab-4def-8012-3456789abcde}");
+    expect_no_uuid("0123456789ab4def80123456789abcde");
+    expect_no_uuid(NULL);
+    ck_status(envol_uuid_parse(good, NULL), ENVOL_E_ARGUMENT);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base");
@@ -504,6 +567,8 @@ int main(void)
     tcase_add_test(tcase, crc32c_both_ways);
     tcase_add_test(tcase, cpu_features_are_those_of_the_kernel);
     tcase_add_test(tcase, cpu_mask_takes_away_and_gives_back);
+    tcase_add_test(tcase, uuids_as_text);
+    tcase_add_test(tcase, what_is_no_uuid);
     suite_add_tcase(suite, tcase);
     return test_run(suite);
 }

@@ -252,7 +252,7 @@ START_TEST(uuids_are_random_and_well_formed)
     uint8_t uuid[2][ENVOL_UUID_BYTES];
     char text[ENVOL_UUID_TEXT_BYTES];
 
-    envol_uuid_text(known, text);
+    envol_uuid_format(known, text);
     ck_assert_str_eq(text, "01234567-89ab-cdef-fedc-ba9876543210");
     ck_assert_int_eq(envol_uuid_make(uuid[0]), ENVOL_OK);
     ck_assert_int_eq(envol_uuid_make(uuid[1]), ENVOL_OK);

@@ -242,7 +242,7 @@ START_TEST(files_that_are_put_back)
         return;
     snapshot_make(&s, uuid);
     snapshot_put(&s, 0, 1);
-    envol_uuid_text(uuid, name + 9);
+    envol_uuid_format(uuid, name + 9);
     ck_assert_int_eq(envol_space_store(s.space, name, 0, &file, NULL), ENVOL_OK);
     size = (size_t)volume_store_bytes(file);
     bytes = malloc(size);

@@ -218,8 +218,9 @@ const char *suite_name(enum envol_suite suite)
 
 void print_uuid(FILE *to, const uint8_t uuid[ENVOL_UUID_BYTES])
 {
-    for (size_t i = 0; i < ENVOL_UUID_BYTES; i++)
-        fprintf(to, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+    char text[ENVOL_UUID_TEXT_BYTES];
+
+    fputs(envol_uuid_format(uuid, text), to);
 }
 
 bool format_time(uint64_t unix_s, char text[TIME_BYTES])

@@ -5,31 +5,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool parse_uuid(const char *text, uint8_t uuid[ENVOL_UUID_BYTES])
 {
-    size_t n = 0;
-
-    if (strlen(text) != ENVOL_UUID_TEXT_BYTES - 1)
-        return false;
-    memset(uuid, 0, ENVOL_UUID_BYTES);
-    for (size_t i = 0; i < ENVOL_UUID_TEXT_BYTES - 1; i++) {
-        bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
-        int value = digit(text[i]);
-        if (is_dash != (text[i] == '-') || (!is_dash && value < 0))
-            return false;
-        if (is_dash)
-            continue;
-        uuid[n / 2] = (uint8_t)(uuid[n / 2] << 4 | value);
-        n++;
-    }
-    return true;
+    return envol_uuid_parse(text, uuid) == ENVOL_OK;
 }
 
 void snapshots_print(const struct envol_header_info *header)

@@ -2,7 +2,6 @@
 /* The commands, each a call or two of the store. */
 #include "program.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,30 +16,16 @@ enum envol_status say_why(struct envol_error *error, enum envol_status status, c
     return status;
 }
 
-/* 32 hexadecimal digits, with dashes or without. */
 bool parse_uuid(const char *text, uint8_t uuid[ENVOL_UUID_BYTES])
 {
-    size_t digits = 0;
-
-    for (; *text != '\0'; text++) {
-        char pair[3] = {text[0], text[1], '\0'};
-
-        if (*text == '-')
-            continue;
-        if (!isxdigit((unsigned char)pair[0]) || !isxdigit((unsigned char)pair[1]) ||
-            digits == ENVOL_UUID_BYTES)
-            return false;
-        uuid[digits++] = (uint8_t)strtoul(pair, NULL, 16);
-        text++;
-    }
-    return digits == ENVOL_UUID_BYTES;
+    return envol_uuid_parse(text, uuid) == ENVOL_OK;
 }
 
 static void print_uuid(const uint8_t uuid[ENVOL_UUID_BYTES])
 {
-    for (size_t i = 0; i < ENVOL_UUID_BYTES; i++)
-        printf("%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-    putchar('\n');
+    char text[ENVOL_UUID_TEXT_BYTES];
+
+    puts(envol_uuid_format(uuid, text));
 }
 
 static struct kv_slice word(const struct program *program, int i)

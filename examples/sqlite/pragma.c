@@ -34,10 +34,9 @@ static bool is_open(struct database *database, char **arguments, int *code)
 
 static void add_uuid(sqlite3_str *text, const uint8_t uuid[ENVOL_UUID_BYTES])
 {
-    sqlite3_str_appendf(text, "uuid ");
-    for (int i = 0; i < ENVOL_UUID_BYTES; i++)
-        sqlite3_str_appendf(text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-                            uuid[i]);
+    char name[ENVOL_UUID_TEXT_BYTES];
+
+    sqlite3_str_appendf(text, "uuid %s", envol_uuid_format(uuid, name));
 }
 
 static void add_slots(sqlite3_str *text, const struct envol_header *header, uint32_t count)

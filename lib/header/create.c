@@ -81,7 +81,7 @@ enum envol_status envol_header_new(const struct envol_header_params *params,
 
 void envol_header_refresh_context(struct envol_header *header)
 {
-    envol_uuid_text(header->uuid, header->uuid_text);
+    envol_uuid_format(header->uuid, header->uuid_text);
     snprintf(header->epoch_text, sizeof(header->epoch_text), "%u", header->epoch);
     /* In byte order of the keys, as the canonical encoding wants them. */
     header->context[0] = (struct envol_context_pair){"envol:epoch", header->epoch_text};

@@ -36,7 +36,7 @@ static enum envol_status check_ref(const struct envol_key_file *file, const char
 {
     char id[ENVOL_UUID_TEXT_BYTES];
 
-    envol_uuid_text(file->id, id);
+    envol_uuid_format(file->id, id);
     if (key_ref == NULL || strcmp(key_ref, id) == 0)
         return ENVOL_OK;
     return envol_fail(error, ENVOL_E_KEY_NOT_FOUND, "%s: holds key %s, not %.64s", path, id,
@@ -69,7 +69,7 @@ static enum envol_status encode_context(const struct envol_key_request *request,
 
 static void name_key(const struct envol_key_file *file, char *key_ref, char *key_version)
 {
-    envol_uuid_text(file->id, key_ref);
+    envol_uuid_format(file->id, key_ref);
     snprintf(key_version, ENVOL_KEY_VERSION_MAX + 1, "%u", file->newest);
 }
 

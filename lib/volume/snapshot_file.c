@@ -41,7 +41,7 @@
 void envol_snapshot_name(const uint8_t uuid[ENVOL_UUID_BYTES], char name[ENVOL_SNAPSHOT_NAME_BYTES])
 {
     memcpy(name, "snapshot-", 9);
-    envol_uuid_text(uuid, name + 9);
+    envol_uuid_format(uuid, name + 9);
 }
 
 /* Puts which snapshot it is before what was said of a failure. */

@@ -178,7 +178,7 @@ struct orphans {
     uint8_t uuid[ORPHANS_MAX][ENVOL_UUID_BYTES];
 };
 
-/* The text is what envol_uuid_text makes of the bytes, or no UUID. */
+/* The text is what envol_uuid_format makes of the bytes, or no UUID. */
 static bool parse(const char *text, uint8_t uuid[ENVOL_UUID_BYTES])
 {
     char again[ENVOL_UUID_TEXT_BYTES];
@@ -196,7 +196,7 @@ static bool parse(const char *text, uint8_t uuid[ENVOL_UUID_BYTES])
         uuid[n / 2] = (uint8_t)(uuid[n / 2] << 4 | value);
         n++;
     }
-    envol_uuid_text(uuid, again);
+    envol_uuid_format(uuid, again);
     return strcmp(text, again) == 0;
 }
 
