@@ -155,6 +155,27 @@ test_bad_pages() {
     holds json out '(j["epoch"], j["lowest_epoch"], j["retained_epochs"], j["ledger"]) == (4, 4, 0, None)'
 }
 
+# For records beside the pages; the next rotation that is not told so gives it up.
+test_keep_old() {
+    ok envol create keep.vol --cmk file:one.key
+    ok envol import keep.vol --cmk file:one.key random
+    run envol rotate keep.vol --cmk file:one.key --keep-old --abandon-bad
+    holds grep -q -e '--abandon-bad gives them up' err
+    ok envol rotate keep.vol --cmk file:one.key --keep-old
+    holds grep -q ' 0 bad; the DEK of epoch 1 is kept$' out
+    ok envol rotate keep.vol --cmk file:one.key --keep-old --json
+    holds json out 'j["older_dek_kept"] and j["finished"] and j["epoch"] == 3'
+    ok envol info keep.vol --json
+    holds json out '(j["epoch"], j["lowest_epoch"], j["retained_epochs"]) == (3, 1, 2)'
+    ok envol rotate keep.vol --cmk file:one.key --resume --abandon-bad
+    holds grep -q '^the older DEKs that were kept are gone$' out
+    ok envol rotate keep.vol --cmk file:one.key --keep-old
+    ok envol rotate keep.vol --cmk file:one.key
+    ok envol info keep.vol --json
+    holds json out '(j["epoch"], j["lowest_epoch"], j["retained_epochs"]) == (5, 5, 0)'
+    ok envol verify keep.vol --cmk file:one.key
+}
+
 # Whatever lies elsewhere under the old DEK is lost if it goes.
 test_no_pages() {
     for suite in aes-256-gcm aes-256-xts; do
@@ -196,4 +217,4 @@ test_secrets() { search_secrets v.vol one.key s.vol one.key m.vol two.key; }
 
 for name in one two three; do envol keygen $name.key; done
 head -c 12000 /dev/zero >>everything
-run_parts usage whole signals throttle slots bad_pages no_pages refusals progress secrets
+run_parts usage whole signals throttle slots bad_pages keep_old no_pages refusals progress secrets

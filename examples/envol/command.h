@@ -49,6 +49,7 @@ enum { CMKS_MAX = ENVOL_SLOTS_MAX, FILES_MAX = 64 };
 #define TAKES_FOLLOW      (UINT64_C(1) << 26)
 #define TAKES_FRAMED      (UINT64_C(1) << 27)
 #define TAKES_APPLY       (UINT64_C(1) << 28)
+#define TAKES_KEEP_OLD    (UINT64_C(1) << 29)
 
 /* The command line.  Strings are those of argv; absent ones are NULL. */
 struct options {

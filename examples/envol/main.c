@@ -106,10 +106,10 @@ static const struct verb verbs[] = {
      "CMK rotation: another CMK, or a newer version, in place of the one that opens it"},
     {"rotate", run_rotate,
      TAKES_CMK | TAKES_RESUME | TAKES_THROTTLE | TAKES_DROP_SLOTS | TAKES_ABANDON_BAD |
-         TAKES_FORCE | TAKES_JSON | TAKES_SPACE,
+         TAKES_KEEP_OLD | TAKES_FORCE | TAKES_JSON | TAKES_SPACE,
      1, true,
      "VOL --cmk URI [--cmk URI]... [--resume] [--throttle MB/s] [--drop-slots] [--abandon-bad] "
-     "[--force] [--json] [--space DIR]",
+     "[--keep-old] [--force] [--json] [--space DIR]",
      "DEK rotation: seals every page again under a new DEK; give the CMK of each slot"},
     {"slot list", run_slot_list, TAKES_CMK | TAKES_JSON, 1, false, "VOL [--cmk URI] [--json]",
      "shows which CMKs open a volume; without --cmk unverified"},

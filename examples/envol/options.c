@@ -47,6 +47,7 @@ static const struct known known[] = {
     {"throttle", TAKES_THROTTLE, VALUE(throttle)},
     {"drop-slots", TAKES_DROP_SLOTS, 0},
     {"abandon-bad", TAKES_ABANDON_BAD, 0},
+    {"keep-old", TAKES_KEEP_OLD, 0},
     {"ledger", TAKES_LEDGER, 0},
     {"changes", TAKES_CHANGES, VALUE(changes)},
     {"note", TAKES_NOTE, VALUE(note)},

@@ -50,6 +50,9 @@ static int check_options(struct rotate *rotate)
     if (is_given(rotate, TAKES_RESUME) && is_given(rotate, TAKES_DROP_SLOTS))
         return fail_usage(rotate->options, "--drop-slots is of a rotation's beginning, and "
                                            "--resume goes on with one");
+    if (is_given(rotate, TAKES_KEEP_OLD) && is_given(rotate, TAKES_ABANDON_BAD))
+        return fail_usage(rotate->options,
+                          "--keep-old keeps the older DEKs, and --abandon-bad gives them up");
     return take_throttle(rotate);
 }
 
@@ -320,11 +323,13 @@ static int finish(struct rotate *rotate)
 {
     struct envol_error error = ENVOL_ERROR_INIT;
     bool abandon = is_given(rotate, TAKES_ABANDON_BAD);
+    uint32_t flags = abandon                            ? ENVOL_ROTATE_ABANDON_BAD
+                     : is_given(rotate, TAKES_KEEP_OLD) ? ENVOL_ROTATE_KEEP_OLD
+                                                        : 0;
     bool is_bad = rotate->rotation.bad > 0 && !abandon;
     enum envol_status status;
 
-    status = envol_volume_rotate_finish(rotate->session.volume,
-                                        abandon ? ENVOL_ROTATE_ABANDON_BAD : 0, &error);
+    status = envol_volume_rotate_finish(rotate->session.volume, flags, &error);
     if (status != ENVOL_OK)
         return fail(rotate->options, status, &error);
     rotate->kept = is_kept(rotate);
