@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which pages were never written: against a model, and against a disk that lies. */
+#include "page/revoke.h"
 #include "page/trailer.h"
 #include "support.h"
 #include "volume_fixture.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { PAGES = 200 };
 
@@ -129,6 +133,56 @@ START_TEST(refusals)
 }
 END_TEST
 
+static void *no_memory(void *ctx, size_t bytes, size_t align)
+{
+    (void)ctx, (void)bytes, (void)align;
+    return NULL;
+}
+
+static void never_freed(void *ctx, void *memory)
+{
+    (void)ctx, (void)memory;
+}
+
+START_TEST(without_memory_and_without_keys)
+{
+    static const struct envol_allocator none = {
+        .struct_size = sizeof(none), .alloc = no_memory, .free = never_freed};
+
+    if (!volume_fixture_create(&f, &volume_shapes[0]))
+        return;
+    volume_page_put(&f, 3, 1);
+    ck_ok(envol_set_allocator(&none));
+    refused(ENVOL_E_NO_MEMORY, 0, 1);
+    ck_ok(envol_set_allocator(NULL));
+    envol_keyring_revoke(f.volume->keyring);
+    refused(ENVOL_E_KEY_REVOKED, 0, 1);
+    volume_fixture_kill(&f);
+    volume_fixture_free(&f);
+}
+END_TEST
+
+START_TEST(in_a_child)
+{
+    int how = 0;
+    pid_t child;
+
+    if (!volume_fixture_create(&f, &volume_shapes[0]))
+        return;
+    volume_page_put(&f, 3, 1);
+    child = fork();
+    if (child == 0) {
+        uint64_t pages;
+        int unwritten;
+        _exit(ck_note(envol_page_extent(f.volume, 0, 1, &pages, &unwritten, NULL)) !=
+              ENVOL_E_FORKED);
+    }
+    ck_assert_int_eq(waitpid(child, &how, 0), child);
+    ck_assert_int_eq(how, 0);
+    volume_fixture_free(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("page_extent");
@@ -138,6 +192,8 @@ int main(void)
     tcase_add_loop_test(tcase, only_holes_that_authenticate, 0, VOLUME_GCM_SHAPES);
     tcase_add_test(tcase, what_the_store_cannot_read_is_written);
     tcase_add_loop_test(tcase, refusals, 0, VOLUME_SHAPES);
+    tcase_add_test(tcase, without_memory_and_without_keys);
+    tcase_add_test(tcase, in_a_child);
     suite_add_tcase(suite, tcase);
     return test_run(suite);
 }
