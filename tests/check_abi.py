@@ -29,8 +29,8 @@ import public_api
 RECORDS = "tests/abi"
 # Elements of caller's arrays, whose size is fixed for good; every other struct begins with its size.
 FIXED = {"envol_cmk", "envol_context_pair", "envol_pin", "envol_page_io", "envol_page_op",
-         "envol_slot_outcome", "envol_ledger_epoch", "envol_ledger_slot", "envol_backup_cmk",
-         "envol_header_snapshot", "envol_log_entry", "envol_log_record"}
+         "envol_blob_op", "envol_slot_outcome", "envol_ledger_epoch", "envol_ledger_slot",
+         "envol_backup_cmk", "envol_header_snapshot", "envol_log_entry", "envol_log_record"}
 # What a macro that stands for a number is made of: no attribute, no initialiser.
 NUMBER = re.compile(r"(?!.*__attribute__)[\w\s()+*/<|-]+")
 BUILD = os.environ.get("BUILD", "build")

@@ -371,15 +371,20 @@ START_TEST(a_wrong_blob_of_a_batch_fails_alone)
     struct envol_blob_op ops[BATCH];
 
     blob_open(&b);
-    for (size_t wrong = 1; wrong < BATCH; wrong++) {
+    for (size_t i = 2; i < 2 * BATCH; i++) {
+        size_t wrong = i / 2;
+        enum envol_status expected = i % 2 ? ENVOL_E_RANGE : ENVOL_E_ARGUMENT;
         batch_of(&b, sealed, ops);
-        ops[wrong].aad = NULL;
-        ck_status(envol_blob_seal_batch(b.f.object, b.f.lane, ops, BATCH), ENVOL_E_ARGUMENT);
+        if (expected == ENVOL_E_RANGE)
+            ops[wrong].aad_bytes = ENVOL_BLOB_AAD_MAX + 1;
+        else
+            ops[wrong].aad = NULL;
+        ck_status(envol_blob_seal_batch(b.f.object, b.f.lane, ops, BATCH), expected);
         for (size_t k = 0; k < BATCH; k++) {
             if (k != wrong)
                 check_op(&b, &ops[k]);
         }
-        ck_status(ops[wrong].status, ENVOL_E_ARGUMENT);
+        ck_status(ops[wrong].status, expected);
         ck_assert(envol_is_zero(sealed[wrong], wrong * 50 + ENVOL_TRAILER_BYTES));
     }
     page_fixture_close(&b.f);

@@ -48,6 +48,7 @@ enum call {
     APPEND,
     READ_BATCH,
     WRITE_BATCH,
+    EXTENT,
     TRIM,
     SYNC,
     GROW,
@@ -65,6 +66,8 @@ static enum envol_status make_call(struct volume_fixture *f, enum call call)
     struct envol_page_io io = {.page_no = 0, .page = f->other};
     struct envol_header_info info = {.struct_size = sizeof(info)};
     struct envol_anchor anchor = {.struct_size = sizeof(anchor)};
+    uint64_t pages;
+    int unwritten;
 
     switch (call) {
     case READ:
@@ -77,6 +80,8 @@ static enum envol_status make_call(struct volume_fixture *f, enum call call)
         return ck_note(envol_page_read_batch(f->volume, &io, 1, &f->error));
     case WRITE_BATCH:
         return ck_note(envol_page_write_batch(f->volume, &io, 1, &f->error));
+    case EXTENT:
+        return ck_note(envol_page_extent(f->volume, 0, 1, &pages, &unwritten, &f->error));
     case TRIM:
         return ck_note(envol_page_trim(f->volume, 0, 1));
     case SYNC:
@@ -98,8 +103,9 @@ static enum envol_status make_call(struct volume_fixture *f, enum call call)
     }
 }
 
-static const enum call all_calls[] = {READ, WRITE,  APPEND,  READ_BATCH, WRITE_BATCH, TRIM,   SYNC,
-                                      GROW, SHRINK, REFRESH, VERIFY,     INSPECT,     ANCHOR, OPEN};
+static const enum call all_calls[] = {READ,    WRITE,  APPEND,  READ_BATCH, WRITE_BATCH,
+                                      EXTENT,  TRIM,   SYNC,    GROW,       SHRINK,
+                                      REFRESH, VERIFY, INSPECT, ANCHOR,     OPEN};
 _Static_assert(sizeof(all_calls) / sizeof(all_calls[0]) == CALLS, "all of them");
 
 /* A volume of three pages, opened anew: no lane is open. */
