@@ -344,6 +344,23 @@ START_TEST(every_row_of_the_table_is_tested)
 }
 END_TEST
 
+START_TEST(options_of_a_newer_program)
+{
+    struct {
+        struct envol_aws_kms_options known;
+        uint64_t newer;
+    } options = {.known = aws_options()};
+    struct envol_provider *opened;
+
+    options.known.struct_size = sizeof(options);
+    ck_ok(envol_aws_kms_provider_open(&options.known, &opened, &error));
+    envol_provider_close(opened);
+    options.newer = 1;
+    ck_status(envol_aws_kms_provider_open(&options.known, &opened, &error), ENVOL_E_ARGUMENT);
+    ck_assert_ptr_null(opened);
+}
+END_TEST
+
 START_TEST(options_that_are_refused)
 {
     struct envol_aws_kms_options good = aws_options(), bad;
@@ -357,6 +374,10 @@ START_TEST(options_that_are_refused)
     bad = good, bad.struct_size = 0;
     ck_status(envol_aws_kms_provider_open(&bad, &none, &error), ENVOL_E_ARGUMENT);
     ck_assert_ptr_null(none);
+    bad = good, bad.struct_size = sizeof(bad) - 1;
+    ck_status(envol_aws_kms_provider_open(&bad, &none, &error), ENVOL_E_ARGUMENT);
+    bad = good, bad.struct_size = SIZE_MAX;
+    ck_status(envol_aws_kms_provider_open(&bad, &none, &error), ENVOL_E_ARGUMENT);
     bad = good, bad.flags = 0x80000000u;
     ck_status(envol_aws_kms_provider_open(&bad, &none, &error), ENVOL_E_ARGUMENT);
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
@@ -509,6 +530,7 @@ static Suite *suite(void)
     tcase_add_test(c, errors_mean_what_the_table_says);
     tcase_add_test(c, every_row_of_the_table_is_tested);
     tcase_add_test(c, options_that_are_refused);
+    tcase_add_test(c, options_of_a_newer_program);
     tcase_add_test(c, opening_without_memory);
     tcase_add_test(c, a_key_must_be_named);
     tcase_add_test(c, endpoints_of_partitions);

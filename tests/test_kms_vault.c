@@ -457,6 +457,23 @@ START_TEST(every_row_of_the_table_is_tested)
 }
 END_TEST
 
+START_TEST(options_of_a_newer_program)
+{
+    struct {
+        struct envol_vault_options known;
+        uint64_t newer;
+    } options = {.known = vault_options()};
+    struct envol_provider *opened;
+
+    options.known.struct_size = sizeof(options);
+    ck_ok(envol_vault_provider_open(&options.known, &opened, &error));
+    envol_provider_close(opened);
+    options.newer = 1;
+    ck_status(envol_vault_provider_open(&options.known, &opened, &error), ENVOL_E_ARGUMENT);
+    ck_assert_ptr_null(opened);
+}
+END_TEST
+
 START_TEST(options_that_are_refused)
 {
     struct envol_vault_options good = vault_options(), bad;
@@ -527,6 +544,7 @@ static Suite *suite(void)
     tcase_add_test(c, errors_come_over_the_wire);
     tcase_add_test(c, every_row_of_the_table_is_tested);
     tcase_add_test(c, options_that_are_refused);
+    tcase_add_test(c, options_of_a_newer_program);
     tcase_add_test(c, opening_without_memory);
     return s;
 }

@@ -101,6 +101,25 @@ START_TEST(arguments_are_checked)
 }
 END_TEST
 
+START_TEST(options_of_a_newer_program)
+{
+    struct {
+        struct envol_pkcs11_options known;
+        uint64_t newer;
+    } options = {.known = {.struct_size = sizeof(options),
+                           .uri = "pkcs11:id=%01",
+                           .module_path = pkcs11.module}};
+    struct envol_provider *provider;
+
+    ck_ok(envol_pkcs11_provider_open(&options.known, &provider, &pkcs11.error));
+    envol_provider_close(provider);
+    options.newer = 1;
+    ck_status(envol_pkcs11_provider_open(&options.known, &provider, NULL), ENVOL_E_ARGUMENT);
+    options.known.struct_size = SIZE_MAX;
+    ck_status(envol_pkcs11_provider_open(&options.known, &provider, NULL), ENVOL_E_ARGUMENT);
+}
+END_TEST
+
 /* A program of an older header has a shorter struct. */
 START_TEST(a_short_error_is_not_overrun)
 {
@@ -254,6 +273,7 @@ static void add_uris(Suite *suite)
     tcase_add_test(tests, a_provider_says_what_it_is);
     tcase_add_test(tests, uris_name_one_secret_key);
     tcase_add_test(tests, arguments_are_checked);
+    tcase_add_test(tests, options_of_a_newer_program);
     tcase_add_test(tests, a_short_error_is_not_overrun);
 }
 

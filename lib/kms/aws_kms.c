@@ -6,11 +6,18 @@
 #include "kms/aws.h"
 
 #include "kms/fail.h"
+#include "kms/options.h"
 #include "kms/secret.h"
 #include <jansson.h>
 #include <sodium.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Of the first version, which ends with flags. */
+#define FIRST_OPTIONS_BYTES                                                                        \
+    (offsetof(struct envol_aws_kms_options, flags) +                                               \
+     sizeof(((struct envol_aws_kms_options *)0)->flags))
 
 /* DEKs are asked for as EBS asks: 64 bytes, not a KeySpec. */
 #define NUMBER_OF_BYTES "64"
@@ -345,22 +352,23 @@ enum envol_status envol_aws_kms_provider_open(const struct envol_aws_kms_options
                                               struct envol_provider **provider,
                                               struct envol_error *error)
 {
+    struct envol_aws_kms_options whole;
     struct envol_aws *aws;
     enum envol_status status;
 
     if (provider == NULL)
         return envol_kms_fail(error, ENVOL_E_ARGUMENT, "", "provider: NULL");
     *provider = NULL;
-    if (options != NULL && options->struct_size < sizeof(options->struct_size))
-        return envol_kms_fail(error, ENVOL_E_ARGUMENT, "", "options: struct_size not set");
-    status = envol_kms_http_begin(error);
+    status = envol_kms_options_take(options, &whole, sizeof(whole), FIRST_OPTIONS_BYTES, error);
+    if (status == ENVOL_OK)
+        status = envol_kms_http_begin(error);
     if (status != ENVOL_OK)
         return status;
     aws = calloc(1, sizeof(*aws));
     if (aws == NULL)
         return envol_kms_fail(error, ENVOL_E_NO_MEMORY, "", "out of memory");
     pthread_mutex_init(&aws->lock, NULL);
-    status = start(options, aws, error);
+    status = start(&whole, aws, error);
     if (status != ENVOL_OK) {
         close_aws(aws);
         return status;

@@ -11,17 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* Options are copied as far as the caller's struct goes: what is beyond was not known to it. */
-static struct envol_aws_kms_options whole_options(const struct envol_aws_kms_options *options)
-{
-    struct envol_aws_kms_options whole = {.struct_size = 0};
-    size_t bytes = options == NULL ? 0 : options->struct_size;
-
-    if (bytes > 0)
-        memcpy(&whole, options, bytes < sizeof(whole) ? bytes : sizeof(whole));
-    return whole;
-}
-
 static bool is_given(const char *text)
 {
     return text != NULL && text[0] != '\0';
@@ -216,24 +205,23 @@ static enum envol_status take_grant_tokens(const struct envol_aws_kms_options *o
     return ENVOL_OK;
 }
 
-enum envol_status envol_kms_aws_settings(const struct envol_aws_kms_options *given,
+enum envol_status envol_kms_aws_settings(const struct envol_aws_kms_options *options,
                                          struct envol_aws_settings *settings,
                                          struct envol_error *error)
 {
     const uint32_t known = ENVOL_AWS_KMS_FIPS | ENVOL_AWS_KMS_LOCAL_REPLICA;
-    struct envol_aws_kms_options options = whole_options(given);
     enum envol_status status;
 
-    if ((options.flags & ~known) != 0)
+    if ((options->flags & ~known) != 0)
         return envol_kms_fail(error, ENVOL_E_ARGUMENT, "", "unknown flags");
-    settings->timeout_ms = options.timeout_ms;
-    settings->local_replica = (options.flags & ENVOL_AWS_KMS_LOCAL_REPLICA) != 0;
-    settings->use_fips = (options.flags & ENVOL_AWS_KMS_FIPS) != 0 ||
+    settings->timeout_ms = options->timeout_ms;
+    settings->local_replica = (options->flags & ENVOL_AWS_KMS_LOCAL_REPLICA) != 0;
+    settings->use_fips = (options->flags & ENVOL_AWS_KMS_FIPS) != 0 ||
                          is_true(secure_getenv("AWS_USE_FIPS_ENDPOINT"));
     settings->no_metadata = is_true(secure_getenv("AWS_EC2_METADATA_DISABLED"));
-    status = take_all(&options, settings, error);
+    status = take_all(options, settings, error);
     if (status == ENVOL_OK)
-        status = take_grant_tokens(&options, settings, error);
+        status = take_grant_tokens(options, settings, error);
     if (status != ENVOL_OK)
         return status;
     settings->named_profile = settings->profile[0] != '\0';
@@ -252,13 +240,12 @@ static bool copy_fixed(const char *id, const char *secret, const char *token,
            copy(out->session_token, sizeof(out->session_token), token == NULL ? "" : token);
 }
 
-enum envol_status envol_kms_aws_fixed(const struct envol_aws_kms_options *given,
+enum envol_status envol_kms_aws_fixed(const struct envol_aws_kms_options *options,
                                       struct envol_aws_credentials **fixed,
                                       struct envol_error *error)
 {
-    struct envol_aws_kms_options options = whole_options(given);
-    const char *id = options.access_key_id, *secret = options.secret_access_key;
-    const char *token = options.session_token;
+    const char *id = options->access_key_id, *secret = options->secret_access_key;
+    const char *token = options->session_token;
     void *room = NULL;
     enum envol_status status;
 
@@ -267,7 +254,7 @@ enum envol_status envol_kms_aws_fixed(const struct envol_aws_kms_options *given,
         secret = secure_getenv("AWS_SECRET_ACCESS_KEY");
         token = secure_getenv("AWS_SESSION_TOKEN");
         /* A profile that the caller names goes before the environment. */
-        if (!is_given(id) || is_given(options.profile))
+        if (!is_given(id) || is_given(options->profile))
             return ENVOL_OK;
     }
     if (!is_given(id))

@@ -7,10 +7,16 @@
 #include "kms/vault.h"
 
 #include "kms/fail.h"
+#include "kms/options.h"
 #include "kms/secret.h"
 #include <jansson.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Of the first version, which ends with flags. */
+#define FIRST_OPTIONS_BYTES                                                                        \
+    (offsetof(struct envol_vault_options, flags) + sizeof(((struct envol_vault_options *)0)->flags))
 
 /* What is sent and read of a DEK fits easily; a key's description may be long. */
 enum { SHORT_ANSWER_MAX = 16384 };
@@ -394,6 +400,7 @@ enum envol_status envol_vault_provider_open(const struct envol_vault_options *op
                                             struct envol_provider **provider,
                                             struct envol_error *error)
 {
+    struct envol_vault_options whole;
     struct envol_vault *vault;
     enum envol_status status;
     bool is_bound;
@@ -401,16 +408,16 @@ enum envol_status envol_vault_provider_open(const struct envol_vault_options *op
     if (provider == NULL)
         return envol_kms_fail(error, ENVOL_E_ARGUMENT, "", "provider: NULL");
     *provider = NULL;
-    if (options != NULL && options->struct_size < sizeof(options->struct_size))
-        return envol_kms_fail(error, ENVOL_E_ARGUMENT, "", "options: struct_size not set");
-    status = envol_kms_http_begin(error);
+    status = envol_kms_options_take(options, &whole, sizeof(whole), FIRST_OPTIONS_BYTES, error);
+    if (status == ENVOL_OK)
+        status = envol_kms_http_begin(error);
     if (status != ENVOL_OK)
         return status;
     vault = calloc(1, sizeof(*vault));
     if (vault == NULL)
         return envol_kms_fail(error, ENVOL_E_NO_MEMORY, "", "out of memory");
     pthread_mutex_init(&vault->lock, NULL);
-    status = envol_kms_vault_settings(options, vault, error);
+    status = envol_kms_vault_settings(&whole, vault, error);
     if (status != ENVOL_OK) {
         close_vault(vault);
         return status;

@@ -105,25 +105,21 @@ static enum envol_status check(struct envol_vault *vault, struct envol_error *er
     return ENVOL_OK;
 }
 
-enum envol_status envol_kms_vault_settings(const struct envol_vault_options *given,
+enum envol_status envol_kms_vault_settings(const struct envol_vault_options *options,
                                            struct envol_vault *vault, struct envol_error *error)
 {
-    struct envol_vault_options options = {.struct_size = 0};
     void *secrets = NULL;
     enum envol_status status;
 
-    if (given != NULL)
-        memcpy(&options, given,
-               given->struct_size < sizeof(options) ? given->struct_size : sizeof(options));
-    if ((options.flags & ~ENVOL_VAULT_ALLOW_UNBOUND) != 0)
+    if ((options->flags & ~ENVOL_VAULT_ALLOW_UNBOUND) != 0)
         return envol_kms_fail(error, ENVOL_E_ARGUMENT, "", "unknown flags");
     status = envol_kms_secret_alloc(sizeof(*vault->secrets), ENVOL_KEY_ALLOW_UNLOCKED, &secrets);
     if (status != ENVOL_OK)
         return envol_kms_fail(error, status, "", "out of memory");
     vault->secrets = secrets;
-    vault->settings.timeout_ms = options.timeout_ms;
-    vault->settings.flags = options.flags;
-    status = take_all(&options, vault, error);
+    vault->settings.timeout_ms = options->timeout_ms;
+    vault->settings.flags = options->flags;
+    status = take_all(options, vault, error);
     if (status != ENVOL_OK)
         return status;
     choose(vault);

@@ -89,15 +89,34 @@ static enum envol_status parse(const char *text, P11KitUri *uri, struct envol_er
     return ENVOL_OK;
 }
 
+/* No struct grows by more: a larger size was never set, and there is nothing to read there. */
+#define EXCESS_MAX 4096u
+
+/* The rule of envol(7), VERSIONS: what a newer program asks for behind all that is known here must
+ * be nothing. */
+static bool is_known(const struct envol_pkcs11_options *options)
+{
+    size_t bytes = options->struct_size;
+    const char *all = (const char *)options;
+
+    if (bytes < sizeof(*options) || bytes > sizeof(*options) + EXCESS_MAX)
+        return false;
+    for (size_t i = sizeof(*options); i < bytes; i++) {
+        if (all[i] != 0)
+            return false;
+    }
+    return true;
+}
+
 enum envol_status envol_pkcs11_uri_parse(const struct envol_pkcs11_options *options,
                                          P11KitUri **uri, struct envol_error *error)
 {
     enum envol_status status;
 
     *uri = NULL;
-    if (options == NULL || options->struct_size < sizeof(*options) || options->uri == NULL)
+    if (options == NULL || !is_known(options) || options->uri == NULL)
         return envol_pkcs11_fail(error, ENVOL_E_ARGUMENT,
-                                 "options or URI: NULL, or struct_size not set");
+                                 "options or URI: NULL, or struct_size not of this version");
     if ((options->flags & ~ENVOL_PKCS11_CONFIGURED_MODULES) != 0)
         return envol_pkcs11_fail(error, ENVOL_E_ARGUMENT, "options: unknown flags 0x%x",
                                  options->flags);
