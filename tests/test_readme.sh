@@ -18,7 +18,7 @@ while read -r target; do
 done < <(grep -oE '\]\([^)#]+\)' README.md | sed 's/^](\(.*\))$/\1/' | grep -v '^[a-z]*://' | sort -u)
 while read -r target; do
     expect "make $target" grep -q "^$target:" Makefile
-done < <(grep -oE '(^    |`|&& (sudo )?)make( [a-z-]+)+' README.md | sed 's/.*make //' | tr ' ' '\n' |
+done < <(grep -oE '(^    |`|&& (sudo )?)make( [a-z0-9-]+)+' README.md | sed 's/.*make //' | tr ' ' '\n' |
     sort -u)
 
 expect 'make install' "$MAKE" BUILD="$BUILD" CC="$CC" install PREFIX="$work/tree"
