@@ -149,8 +149,8 @@ HEADERS     := $(sort $(wildcard include/*.h include/*/*.h))
 MANUALS     := $(sort $(wildcard man/*.[1-8]))
 FORMATTED    = $(sort $(wildcard include/*.h include/*/*.h lib/*/*.[ch] lib/*.[ch] \
                  examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch]))
-SCRIPTS      = $(sort $(wildcard tests/*.sh tests/*/*.sh examples/*.sh examples/*/*.sh) .ci/run .ci/packages \
-                 .ci/deb .debian/tests/quickstart)
+SCRIPTS      = $(sort $(wildcard tests/*.sh tests/*/*.sh examples/*.sh examples/*/*.sh) \
+                 .ci/run .ci/packages .ci/deb .debian/tests/quickstart)
 # The four files of a library of this name, and what a build holds of them.
 files_of     = $(1).a $(1).so.$(VERSION) $(1).so.$(MAJOR) $(1).so
 NAMES        = libenvol $(PROVIDERS:%=libenvol-%)
@@ -162,10 +162,11 @@ CMAKE       := $(wildcard lib/*.cmake.in)
 EXAMPLES    := $(sort $(wildcard examples/*.* examples/*/*.*))
 SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/libsupport.a)
 
-.PHONY: all deps deps-ci deps-arm deps-avx512 deps-kms demo demo-kms rds bench-nbdkit bench-sqlite check kat install uninstall clean help \
-        format format-check man-check lint bench bench-openssl bench-plot fuzz fuzz-programs \
-        coverage asan ubsan tsan arm avx512 avx512-long valgrind abi-check abi-record product short deb deb-check \
-        chosen suites tests FORCE
+.PHONY: all deps deps-ci deps-arm deps-avx512 deps-kms demo demo-kms rds bench-nbdkit \
+        bench-sqlite check kat install uninstall clean help format format-check man-check lint \
+        bench bench-openssl bench-plot fuzz fuzz-programs coverage asan ubsan tsan arm avx512 \
+        avx512-long valgrind abi-check abi-record product short deb deb-check chosen suites \
+        tests FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
@@ -231,7 +232,8 @@ $(BUILD)/names.mk: FORCE | $(packages_first)
 		$(call found,$(ALL_PLUGINS),package); echo "PLUGINS :=$$names"; } | { $(write_if_changed); }
 
 # The targets that build nothing do without it.
-build_nothing := clean help format format-check lint deps deps-ci deps-kms deps-avx512 uninstall deb deb-check
+build_nothing := clean help format format-check lint deps deps-ci deps-kms deps-avx512 uninstall \
+                 deb deb-check
 ifneq ($(filter-out $(build_nothing),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/names.mk
 endif
