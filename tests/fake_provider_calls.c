@@ -346,6 +346,9 @@ static enum envol_status fake_rewrap(void *state, const struct envol_key_request
     uint8_t dek[ENVOL_DEK_BYTES];
     enum envol_status status = enter(fake, FAKE_REWRAP, from, error);
 
+    /* Whatever the caller's struct was. */
+    if (from->struct_size != sizeof(*from) || to->struct_size != sizeof(*to))
+        return ENVOL_E_IO;
     if (status != ENVOL_OK)
         return status;
     fake_kms_take(fake);

@@ -205,6 +205,39 @@ static enum envol_status wrapped_dek(void *given)
     return ck_note(envol_provider_wrap(s.f.provider, &request, h.dek, given, NULL));
 }
 
+static enum envol_status rewrap(void *from, void *to)
+{
+    struct envol_wrapped_dek wrapped = {.struct_size = sizeof(wrapped)};
+    struct envol_wrapped_dek rewrapped = {.struct_size = sizeof(rewrapped)};
+
+    ck_ok(envol_provider_wrap(s.f.provider, &request, h.dek, &wrapped, NULL));
+    return ck_note(envol_provider_rewrap(s.f.provider, from, wrapped.wrapped, wrapped.wrapped_bytes,
+                                         to, &rewrapped, NULL));
+}
+
+static enum envol_status rewrap_to(void *given)
+{
+    struct envol_key_request from = request;
+
+    from.key_version = "1"; /* of the fake service */
+    return rewrap(&from, given);
+}
+
+static enum envol_status rewrap_from(void *given)
+{
+    struct envol_key_request to = request;
+
+    return rewrap(given, &to);
+}
+
+static void fill_slot_request(void *whole)
+{
+    struct envol_key_request *filled = whole;
+
+    fill_key_request(filled);
+    filled->key_version = "1";
+}
+
 static enum envol_status lease_options(void *given)
 {
     struct envol_lease *lease;
@@ -504,6 +537,8 @@ const struct sized sized[SIZED_COUNT] = {
     SIZED(header_params, TAKES, header_params, NULL),
     SIZED(key_info, FILLS, key_info, NULL),
     SIZED(key_request, TAKES, key_request, fill_key_request),
+    SIZED(key_request, TAKES, rewrap_to, fill_key_request),
+    SIZED(key_request, TAKES, rewrap_from, fill_slot_request),
     SIZED(lease_info, FILLS, lease_info, NULL),
     SIZED(lease_options, TAKES, lease_options, NULL),
     SIZED(ledger, FILLS, ledger, NULL),

@@ -95,7 +95,7 @@ envol_log_run_open(const struct envol_keyring *keyring, const void *header,
 ENVOL_API void envol_log_run_close(struct envol_log_run *run);
 
 /* Reads a run header without a key.  ENVOL_E_FORMAT (no magic), ENVOL_E_CORRUPT (what no run
- * header says), ENVOL_E_ARGUMENT. */
+ * header says; info has it all the same), ENVOL_E_ARGUMENT. */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_run_peek(const void *header,
                                                                struct envol_log_run_info *info);
 

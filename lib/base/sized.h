@@ -44,6 +44,9 @@ void envol_sized_clear(void *given);
       _Alignof(struct envol_##name) - 1) /                                                         \
      _Alignof(struct envol_##name) * _Alignof(struct envol_##name))
 
+/* By how much a struct has grown since its first version. */
+#define ENVOL_GROWN(name) (sizeof(struct envol_##name) - ENVOL_FIRST_##name)
+
 /* Last fields of the first versions. */
 #define ENVOL_FIRST_allocator          ENVOL_SIZE_UP_TO(allocator, free)
 #define ENVOL_FIRST_anchor             ENVOL_SIZE_UP_TO(anchor, mac)
@@ -77,8 +80,9 @@ void envol_sized_clear(void *given);
 #define ENVOL_FIRST_space_vtable       ENVOL_SIZE_UP_TO(space_vtable, close)
 #define ENVOL_FIRST_store_vtable       ENVOL_SIZE_UP_TO(store_vtable, close)
 #define ENVOL_FIRST_verify_result      ENVOL_SIZE_UP_TO(verify_result, bad)
-#define ENVOL_FIRST_volume_info        ENVOL_SIZE_UP_TO(volume_info, snapshot)
-#define ENVOL_FIRST_volume_options     ENVOL_SIZE_UP_TO(volume_options, snapshot)
-#define ENVOL_FIRST_wrapped_dek        ENVOL_SIZE_UP_TO(wrapped_dek, wrapped)
+#define ENVOL_FIRST_volume_info                                                                    \
+    (ENVOL_SIZE_UP_TO(volume_info, snapshot) - ENVOL_GROWN(header_info)) /* which is in it */
+#define ENVOL_FIRST_volume_options ENVOL_SIZE_UP_TO(volume_options, snapshot)
+#define ENVOL_FIRST_wrapped_dek    ENVOL_SIZE_UP_TO(wrapped_dek, wrapped)
 
 #endif

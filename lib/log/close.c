@@ -51,10 +51,12 @@ enum envol_status envol_log_close(struct envol_log *log, struct envol_error *err
 enum envol_status envol_log_status(struct envol_log *log, struct envol_log_info *info)
 {
     struct envol_log_info whole;
-    enum envol_status status = envol_log_check(log, NULL);
+    enum envol_status status;
 
-    if (status == ENVOL_OK && !ENVOL_FITS(log_info, info))
-        status = ENVOL_E_ARGUMENT;
+    if (!ENVOL_FITS(log_info, info))
+        return ENVOL_E_ARGUMENT;
+    envol_sized_clear(info);
+    status = envol_log_check(log, NULL);
     if (status != ENVOL_OK)
         return status;
     pthread_mutex_lock(&log->admin);

@@ -184,7 +184,10 @@ enum envol_status envol_log_run_peek(const void *header, struct envol_log_run_in
     const uint8_t *bytes = header;
     struct envol_log_run_info whole = {0};
 
-    if (header == NULL || !ENVOL_FITS(log_run_info, info))
+    if (!ENVOL_FITS(log_run_info, info))
+        return ENVOL_E_ARGUMENT;
+    envol_sized_clear(info);
+    if (header == NULL)
         return ENVOL_E_ARGUMENT;
     if (memcmp(bytes, MAGIC, 8) != 0)
         return ENVOL_E_FORMAT;

@@ -237,7 +237,7 @@ static enum envol_status rewrap_inside(const struct envol_provider *provider,
 
     if (provider->vtable.rewrap == NULL)
         return ENVOL_E_UNSUPPORTED;
-    call.to = *to;
+    (void)ENVOL_TAKE(key_request, to, &call.to); /* checked before */
     call.wrapped = wrapped;
     call.wrapped_bytes = wrapped_bytes;
     call.answer = rewrapped;
@@ -261,12 +261,13 @@ static enum envol_status rewrap_here(const struct envol_provider *provider,
     return status;
 }
 
+/* output is as long as it says, if it is one at all. */
 static bool overlaps(const struct envol_wrapped_dek *output, const void *input, size_t bytes)
 {
     uintptr_t out = (uintptr_t)output;
     uintptr_t in = (uintptr_t)input;
 
-    return in < out + sizeof(*output) && out < in + bytes;
+    return ENVOL_FITS(wrapped_dek, output) && in < out + output->struct_size && out < in + bytes;
 }
 
 /* All that can be wrong with a rewrapping before a provider is called. */

@@ -193,16 +193,16 @@ enum envol_status envol_volume_inspect(struct envol_store *store, struct envol_h
 
     if (header != NULL)
         *header = NULL;
-    if (store == NULL || !ENVOL_FITS(header_info, info))
-        return envol_fail(error, ENVOL_E_ARGUMENT,
-                          "a NULL store or info, or the struct_size of info is too small");
+    if (!ENVOL_FITS(header_info, info))
+        return envol_fail(error, ENVOL_E_ARGUMENT, "a NULL info, or its struct_size is too small");
+    envol_sized_clear(info);
+    if (store == NULL)
+        return envol_fail(error, ENVOL_E_ARGUMENT, NULL);
     status = envol_store_check_owner(store, error);
     if (status == ENVOL_OK)
         status = envol_volume_read_header(store, 0, !envol_store_is_claimed(store), &read, error);
-    if (status != ENVOL_OK) {
-        envol_sized_clear(info);
+    if (status != ENVOL_OK)
         return status;
-    }
     status = envol_header_info(read, info);
     if (header != NULL)
         *header = read;
