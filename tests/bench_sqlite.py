@@ -6,7 +6,8 @@ usage: bench_sqlite.py BUILD [--quick] [--check] [disk | tmpfs]
 Each workload runs in turns with all three, several times over, on a disk and on tmpfs; what counts
 is the quickest of each, which other work on the machine disturbs least.  The file is forgotten by
 the page cache before each (on a disk), and SQLite's own cache is smaller than the data.  Ratios are
-of throughput; under `cpu` those of the processor's time alone, to plain and to SQLCipher.  --check: exit 1 where a budget is not kept.
+of throughput; under `cpu` those of the processor's time alone, to plain and to SQLCipher.
+--check: exit 1 where a budget is not kept.
 """
 import os
 import shutil
