@@ -26,7 +26,7 @@ other_log() {
     rm -rf "$1" "$1.d"
     cp v.vol "$1"
     cp -r v.vol.d "$1.d"
-    envol log append "$1" "${one[@]}" --framed >/dev/null
+    python3 "$tests/append_frames.py" "$BUILD/libenvol.so" "$1" one.key
 }
 
 # Three contents of v.vol, one.txt to three.txt, and backups behind the first two; ends holds the LSNs.

@@ -130,6 +130,28 @@ test_frames() {
     holds grep -q '^5 records sound, LSN 1 to 10' out
 }
 
+# What would pass for a record of the command's own is not appended, however it comes.
+test_reserved() {
+    envol create r.vol "${one[@]}"
+    echo 'ENVOLRDO and more' >in
+    append r.vol "${one[@]}"
+    holds grep -q 'begins with ENVOLRDO.*(ENVOL_E_ARGUMENT)$' err
+    frames 0 0 first 0 2 ENVOLRDO >in
+    append r.vol "${one[@]}" --framed
+    holds grep -q 'begins with ENVOLRDO.*(ENVOL_E_ARGUMENT)$' err
+    says
+    printf 'ENVOLRD\n ENVOLRDO\n' >in
+    appended r.vol "${one[@]}"
+    says 1 2
+    # Nor what was read of an import.
+    envol import r.vol --log "${one[@]}" cmk.txt >/dev/null
+    envol log read r.vol "${one[@]}" --framed >in
+    envol create s.vol "${one[@]}"
+    append s.vol "${one[@]}" --framed
+    holds test "$status" = 1
+    holds grep -q '(ENVOL_E_ARGUMENT)$' err
+}
+
 # LSNs are printed as soon as a line is safe, and a follower has it.
 test_follow() {
     envol create t.vol "${one[@]}"
@@ -178,4 +200,4 @@ envol keygen two.key
 unpack cmk golden.key
 cp golden.key one.key
 chmod 600 one.key
-run_parts usage verify lines frames follow truncate
+run_parts usage verify lines frames reserved follow truncate

@@ -27,6 +27,8 @@ struct redo {
 
 /* The head; a page's image follows it. */
 void redo_encode(uint8_t head[REDO_HEAD_BYTES], enum redo_kind kind, uint64_t number);
+/* It begins with the magic, which no other program's record may. */
+bool is_redo(const void *data, size_t bytes);
 /* ENVOL_E_VERSION, ENVOL_E_FORMAT: it begins as one, and is none of this version, or of no volume
  * with such pages. */
 enum envol_status redo_decode(const struct envol_log_record *record, size_t page_bytes,

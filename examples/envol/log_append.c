@@ -44,11 +44,15 @@ static bool grow(void **array, size_t *capacity, size_t count, size_t size)
     return true;
 }
 
+/* Data that passed for a redo record would change the pages of whoever replays the log. */
 static enum envol_status add_entry(struct appender *a, uint64_t lsn, const void *data, size_t bytes)
 {
     void *entries = a->entries;
-    bool has_room = grow(&entries, &a->entry_capacity, a->entry_count, sizeof *a->entries);
+    bool has_room;
 
+    if (is_redo(data, bytes))
+        return ENVOL_E_ARGUMENT;
+    has_room = grow(&entries, &a->entry_capacity, a->entry_count, sizeof *a->entries);
     a->entries = entries;
     if (!has_room)
         return ENVOL_E_NO_MEMORY;
@@ -177,6 +181,9 @@ static int fail_append(const struct appender *a, enum envol_status status,
         return fail_text(a->options, status, "standard input: no frame");
     if (status == ENVOL_E_RANGE && error->message[0] == '\0')
         return fail_text(a->options, status, "standard input: too long for a record or a batch");
+    if (status == ENVOL_E_ARGUMENT && error->message[0] == '\0')
+        return fail_text(a->options, status,
+                         "standard input: a record begins with ENVOLRDO, as the command's own do");
     return log_fail(a->options, status, error);
 }
 

@@ -32,6 +32,11 @@ void redo_encode(uint8_t head[REDO_HEAD_BYTES], enum redo_kind kind, uint64_t nu
     store(head + AT_NUMBER, 8, number);
 }
 
+bool is_redo(const void *data, size_t bytes)
+{
+    return bytes >= sizeof magic && memcmp(data, magic, sizeof magic) == 0;
+}
+
 enum envol_status redo_decode(const struct envol_log_record *record, size_t page_bytes,
                               struct redo *redo)
 {
@@ -40,7 +45,7 @@ enum envol_status redo_decode(const struct envol_log_record *record, size_t page
     size_t bytes;
 
     *redo = (struct redo){.kind = REDO_NONE};
-    if (record->bytes < sizeof magic || memcmp(data, magic, sizeof magic) != 0)
+    if (!is_redo(data, record->bytes))
         return ENVOL_OK;
     if (record->bytes < REDO_HEAD_BYTES)
         return ENVOL_E_FORMAT;
