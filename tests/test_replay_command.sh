@@ -160,6 +160,29 @@ test_hostile_records() {
     content_is three.txt
 }
 
+# A begin record that a crash left alone may come again; behind pages, nothing goes on from before.
+test_begins() {
+    local bare
+    redo 1 16 0 1 1 16 0 1 2 1 4048 1 2 1 4048 1 3 4048 0 1 | other_log h.vol
+    restored b1
+    ok envol log replay n.vol h.vol "${replay[@]}"
+    head -c 4048 /dev/zero >zeros
+    content_is zeros
+    for bare in 17 18; do # from a volume that says no more than begun
+        restored b1
+        ok envol log replay n.vol h.vol "${replay[@]}" --until $bare
+        ok envol log replay n.vol h.vol "${replay[@]}"
+        content_is zeros
+    done
+    for bare in '1 16 0 1 2 1 4048 1 1 16 0 1' '1 16 0 1 1 13 0 1' '1 0 0 1 1 16 0 1' \
+        '1 0 0 1 1 17 0 1' '1 16 0 1 3 20000 0 1 1 16 0 1'; do
+        # shellcheck disable=SC2086 # words
+        redo $bare | other_log h.vol
+        restored b1
+        refused_untouched ENVOL_E_STATE 'does not go on' envol log replay n.vol h.vol "${replay[@]}"
+    done
+}
+
 test_apply() {
     make_mixed
     restored b1
@@ -198,4 +221,4 @@ test_engine() {
 }
 
 run_parts usage points wrong_points without_the_volume wrong_log wrong_cmk gap unlogged rotated \
-    hostile_records apply engine
+    hostile_records begins apply engine

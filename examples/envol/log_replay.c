@@ -78,21 +78,25 @@ static int check_redo(struct replay *replay, const struct envol_log_record *reco
                       const struct redo *redo)
 {
     struct import_record *at = &replay->at;
+    bool knows_end = replay->knows_end;
 
     replay->redos++;
+    replay->knows_end = true;
     if (redo->kind == REDO_BEGIN) {
-        if (redo->number != 0 && replay->knows_end && redo->number != at->mark)
+        if (redo->number != 0 && knows_end && redo->number != at->mark)
             return refuse(replay, ENVOL_E_STATE, record->lsn,
                           "does not go on from what the volume holds");
         at->content = CONTENT_PARTIAL;
-        replay->knows_end = false;
+        /* Until a page follows: after a crash right behind it there is another one like it. */
+        at->mark = redo->number;
     } else if (at->content != CONTENT_PARTIAL) {
         return refuse(replay, ENVOL_E_FORMAT, record->lsn, "is of an import that did not begin");
-    } else if (redo->kind == REDO_END) {
+    } else if (redo->kind == REDO_PAGE) {
+        at->mark = 0;
+    } else {
         at->content = CONTENT_WHOLE;
         at->bytes = redo->number;
         at->mark = record->lsn;
-        replay->knows_end = true;
     }
     return 0;
 }
