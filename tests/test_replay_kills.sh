@@ -133,6 +133,40 @@ test_import_killed_anywhere() {
     holds test $n -ge 12
 }
 
+# failed_at CALL N COMMAND...: false if there are no more such calls.
+failed_at() {
+    local call=$1 n=$2
+    shift 2
+    run strace -qq -o calls -e trace="$call" -e inject="$call":error=EIO:when="$n" "$@"
+    grep -q INJECTED calls
+}
+
+# An import that failed leaves the pages from which a replay goes on, whatever the log has of it.
+test_import_failed_anywhere() {
+    local call n
+    if ! has_strace; then return; fi
+    rm -rf v.vol v.vol.d
+    envol create v.vol --page-size 4096 --suite aes-256-xts "${one[@]}"
+    envol import v.vol --log "${one[@]}" one.txt >/dev/null
+    for call in pwrite64 fdatasync; do
+        n=1
+        other_log w.vol </dev/null
+        while failed_at $call $n envol import w.vol --log --force "${one[@]}" two.txt; do
+            is_one_of w.vol file:one.key one.txt two.txt
+            cp w.vol n.vol
+            ok envol log replay n.vol w.vol "${one[@]}"
+            is_one_of n.vol file:one.key one.txt two.txt
+            ok envol import w.vol --log --force "${one[@]}" three.txt
+            cp v.vol n.vol
+            ok envol log replay n.vol w.vol "${one[@]}"
+            is_one_of n.vol file:one.key three.txt
+            other_log w.vol </dev/null
+            n=$((n + 1))
+        done
+        holds test $n -ge 6
+    done
+}
+
 test_replay_killed_anywhere() {
     local n=1
     if ! has_strace; then return; fi
@@ -151,4 +185,5 @@ test_replay_killed_anywhere() {
 
 make_history aes-256-gcm
 make_mixed
-run_parts killed_replay killed_import order import_killed_anywhere replay_killed_anywhere
+run_parts killed_replay killed_import order import_killed_anywhere \
+    import_failed_anywhere replay_killed_anywhere

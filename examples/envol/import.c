@@ -174,12 +174,14 @@ static int complete(struct import *import)
     return status == ENVOL_OK ? STATUS_OK : fail_import(import, status, &error);
 }
 
-/* What came before the failure is of no use, and may fill the disk.  The record of it stays. */
+/* What came before the failure is of no use, and may fill the disk.  The record of it stays, and so
+ * does what the log does not have: a replay goes on from pages that the import kept. */
 static void cut_back(const struct import *import)
 {
     struct envol_volume *volume = import->session.volume;
+    bool keeps_pages = is_logged(import) && import->log.keeps_pages;
 
-    if (envol_volume_pages(volume) > CONTENT_FIRST_PAGE)
+    if (!keeps_pages && envol_volume_pages(volume) > CONTENT_FIRST_PAGE)
         (void)!envol_volume_truncate(volume, CONTENT_FIRST_PAGE, NULL);
 }
 
@@ -200,12 +202,12 @@ static int import_content(struct import *import, const struct stat *source)
         return exit_status;
     progress_start(&import->progress, "import", total);
     exit_status = copy_content(import);
-    if (exit_status == STATUS_OK)
-        exit_status = complete(import);
+    if (exit_status != STATUS_OK)
+        cut_back(import);
+    else
+        exit_status = complete(import); /* if that fails, a record may say whole all the same */
     if (exit_status == STATUS_OK)
         progress_done(&import->progress);
-    else
-        cut_back(import);
     return exit_status;
 }
 
