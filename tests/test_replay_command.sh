@@ -183,6 +183,25 @@ test_begins() {
     done
 }
 
+# Pages lie behind one another: no record makes a gap, or an end of pages that no record brought.
+test_gaps() {
+    local records
+    for records in '1 16 0 1 2 7 4048 1' '1 16 0 1 2 18446744073709551615 4048 1' '1 0 0 1 2 2 4048 1' \
+        '1 16 0 1 3 20241 0 1' '1 16 0 1 3 18446744073709551615 0 1' '1 0 0 1 3 1 0 1'; do
+        # shellcheck disable=SC2086 # words
+        redo $records | other_log h.vol
+        restored b1
+        refused_untouched ENVOL_E_FORMAT 'record 18 leaves out pages' \
+            envol log replay n.vol h.vol "${replay[@]}"
+    done
+    redo 1 16 0 1 2 6 4048 1 2 7 4048 1 3 28336 0 1 | other_log h.vol
+    restored b1
+    ok envol log replay n.vol h.vol "${replay[@]}"
+    cp three.txt zeros
+    truncate -s 28336 zeros
+    content_is zeros
+}
+
 test_apply() {
     make_mixed
     restored b1
@@ -221,4 +240,4 @@ test_engine() {
 }
 
 run_parts usage points wrong_points without_the_volume wrong_log wrong_cmk gap unlogged rotated \
-    hostile_records begins apply engine
+    hostile_records begins gaps apply engine

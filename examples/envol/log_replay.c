@@ -36,6 +36,11 @@ static int open_engines(struct replay *replay, uint64_t start)
     return session_finish(&replay->session, options, STATUS_OK);
 }
 
+static bool was_cut_off(const struct import_record *record)
+{
+    return record->content == CONTENT_PARTIAL && record->mark != 0;
+}
+
 static int open_import(struct replay *replay)
 {
     const struct options *options = replay->options;
@@ -63,6 +68,9 @@ static int open_import(struct replay *replay)
         return fail_text(options, ENVOL_E_STATE, "its import is not of the log of %s",
                          replay->of_log.path);
     replay->knows_end = replay->at.content == CONTENT_WHOLE;
+    /* One that was cut off checked these records, and may have cut pages that they begin with. */
+    replay->pages =
+        was_cut_off(&replay->at) ? UINT64_MAX : envol_volume_pages(replay->session.volume);
     return STATUS_OK;
 }
 
@@ -72,6 +80,14 @@ static int refuse(struct replay *replay, enum envol_status status, uint64_t lsn,
 {
     replay->exit_status = fail_text(&replay->of_log, status, "record %" PRIu64 " %s", lsn, why);
     return 1;
+}
+
+/* Pages that have to be there: imports write theirs in order, and leave out none that is not. */
+static uint64_t pages_below(const struct replay *replay, const struct redo *redo)
+{
+    return redo->kind == REDO_PAGE
+               ? redo->number
+               : CONTENT_FIRST_PAGE + content_pages(&replay->session, redo->number);
 }
 
 static int check_redo(struct replay *replay, const struct envol_log_record *record,
@@ -89,11 +105,18 @@ static int check_redo(struct replay *replay, const struct envol_log_record *reco
         at->content = CONTENT_PARTIAL;
         /* Until a page follows: after a crash right behind it there is another one like it. */
         at->mark = redo->number;
+        if (redo->number == 0)
+            replay->pages = CONTENT_FIRST_PAGE;
     } else if (at->content != CONTENT_PARTIAL) {
         return refuse(replay, ENVOL_E_FORMAT, record->lsn, "is of an import that did not begin");
+    } else if (pages_below(replay, redo) > replay->pages) {
+        return refuse(replay, ENVOL_E_FORMAT, record->lsn, "leaves out pages that are not there");
     } else if (redo->kind == REDO_PAGE) {
         at->mark = 0;
+        if (redo->number == replay->pages)
+            replay->pages++;
     } else {
+        replay->pages = pages_below(replay, redo);
         at->content = CONTENT_WHOLE;
         at->bytes = redo->number;
         at->mark = record->lsn;
@@ -129,7 +152,7 @@ static int check_end(struct replay *replay, const struct import_record *before)
     if (replay->until != 0 && !replay->reached && replay->at.lsn < replay->until)
         return fail_text(&replay->of_log, ENVOL_E_RANGE,
                          "the log ends with LSN %" PRIu64 ", before --until", replay->at.lsn);
-    if (before->content == CONTENT_PARTIAL && before->mark > replay->at.lsn)
+    if (was_cut_off(before) && before->mark > replay->at.lsn)
         return fail_text(replay->options, ENVOL_E_RANGE,
                          "a replay up to LSN %" PRIu64 " was cut off, so that pages may be of "
                          "later records than LSN %" PRIu64 "; restore it again",

@@ -16,6 +16,7 @@ struct replay {
     /* The first pass. */
     struct import_record at; /* before it, then behind the record that was read last */
     bool knows_end;          /* at.mark is the LSN of the end that the pages are of, 0: of none */
+    uint64_t pages;          /* that are there */
     bool reached;            /* until */
     uint64_t redos;
     int exit_status; /* of a callback that stopped a pass */
