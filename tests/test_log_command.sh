@@ -140,9 +140,16 @@ test_reserved() {
     append r.vol "${one[@]}" --framed
     holds grep -q 'begins with ENVOLRDO.*(ENVOL_E_ARGUMENT)$' err
     says
+    # What stands before it in the same read is appended, and said to be.
+    printf 'before\nENVOLRDO\nbehind\n' >in
+    append r.vol "${one[@]}"
+    holds grep -q 'begins with ENVOLRDO.*(ENVOL_E_ARGUMENT)$' err
+    says 1
+    ok envol log verify r.vol "${one[@]}"
+    holds grep -q '^1 records sound' out
     printf 'ENVOLRD\n ENVOLRDO\n' >in
     appended r.vol "${one[@]}"
-    says 1 2
+    says 2 3
     # Nor what was read of an import.
     envol import r.vol --log "${one[@]}" cmk.txt >/dev/null
     envol log read r.vol "${one[@]}" --framed >in
@@ -179,6 +186,20 @@ test_follow() {
     holds test "$(wc -l <out)" = 4
 }
 
+# Nobody takes what is printed: one line says so.
+test_output() {
+    local how
+    envol create o.vol "${one[@]}"
+    seq 10 | run envol log append o.vol "${one[@]}"
+    for how in append read 'read --framed' 'read --follow'; do
+        # shellcheck disable=SC2086 # words
+        run sh -c 'echo 11 | "$@" >/dev/full' sh envol log $how o.vol "${one[@]}"
+        holds test "$status" = 1
+        holds test "$(wc -l <err)" = 1
+        holds grep -q ': standard output: .*(ENVOL_E_IO)$' err
+    done
+}
+
 test_truncate() {
     envol create c.vol "${one[@]}"
     seq 10 >in
@@ -200,4 +221,4 @@ envol keygen two.key
 unpack cmk golden.key
 cp golden.key one.key
 chmod 600 one.key
-run_parts usage verify lines frames reserved follow truncate
+run_parts usage verify lines frames reserved follow output truncate

@@ -192,18 +192,19 @@ static int append_input(struct appender *a)
     int exit_status = STATUS_OK;
 
     while (exit_status == STATUS_OK && !a->ended) {
-        struct envol_error error = ENVOL_ERROR_INIT;
-        enum envol_status status;
+        struct envol_error error = ENVOL_ERROR_INIT, sync_error = ENVOL_ERROR_INIT;
+        enum envol_status status, synced;
         exit_status = read_more(a);
         if (exit_status != STATUS_OK)
             break;
         status = append_all(a, &error);
-        if (status == ENVOL_OK)
-            status = sync_and_print(a, &error);
+        synced = sync_and_print(a, &sync_error); /* what came before a failure is appended, too */
         if (status != ENVOL_OK)
             exit_status = fail_append(a, status, &error);
+        else if (synced != ENVOL_OK)
+            exit_status = fail_append(a, synced, &sync_error);
         else if (ferror(stdout))
-            exit_status = STATUS_FAULT; /* main says why */
+            return STATUS_OK; /* main says why */
     }
     if (exit_status == STATUS_OK && a->count > 0)
         exit_status = fail_text(a->options, ENVOL_E_TRUNCATED,
