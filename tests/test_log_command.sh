@@ -200,6 +200,18 @@ test_output() {
     done
 }
 
+# A log of a newer DEK than the volume's: an old copy of the volume beside it.
+test_newer_log() {
+    envol create n.vol "${one[@]}"
+    seq 3 >in
+    appended n.vol "${one[@]}"
+    head -c 65536 n.vol >old.vol
+    ok envol rotate n.vol --force "${one[@]}"
+    appended n.vol "${one[@]}"
+    refused ENVOL_E_STALE timeout 10 envol log read old.vol "${one[@]}" --space n.vol.d
+    refused ENVOL_E_STALE timeout 10 envol log read old.vol "${one[@]}" --space n.vol.d --follow
+}
+
 test_truncate() {
     envol create c.vol "${one[@]}"
     seq 10 >in
@@ -221,4 +233,4 @@ envol keygen two.key
 unpack cmk golden.key
 cp golden.key one.key
 chmod 600 one.key
-run_parts usage verify lines frames reserved follow output truncate
+run_parts usage verify lines frames reserved follow output newer_log truncate

@@ -64,6 +64,16 @@ static void print_frame(const struct envol_log_record *record)
         fwrite(record->data, 1, record->bytes, stdout);
 }
 
+/* The DEK was rotated meanwhile, or the log is of a newer one than any header says. */
+static enum envol_status take_new_dek(struct log_output *out, struct envol_error *error)
+{
+    const struct envol_keyring *keyring = envol_volume_keyring(out->session.volume);
+    uint32_t epoch = envol_keyring_epoch(keyring);
+    enum envol_status status = envol_volume_refresh(out->session.volume, error);
+
+    return status == ENVOL_OK && envol_keyring_epoch(keyring) == epoch ? ENVOL_E_STALE : status;
+}
+
 /* The next record, or *record of LSN 0: there is no more. */
 static enum envol_status read_next(struct log_output *out, struct envol_log_record *record,
                                    struct envol_error *error)
@@ -73,9 +83,9 @@ static enum envol_status read_next(struct log_output *out, struct envol_log_reco
 
     while (status == ENVOL_E_TIMEOUT && !is_cancelled() && !ferror(stdout)) {
         status = envol_log_reader_next(out->reader, follow ? WAIT_MS : 0, record, error);
-        if (status == ENVOL_E_STALE) { /* the DEK was rotated meanwhile */
-            status = envol_volume_refresh(out->session.volume, error);
-            status = status == ENVOL_OK ? ENVOL_E_TIMEOUT : status;
+        if (status == ENVOL_E_STALE) {
+            status = take_new_dek(out, error);
+            status = status == ENVOL_OK ? ENVOL_E_TIMEOUT : status; /* once more */
         } else if (status == ENVOL_E_TIMEOUT && !follow)
             return ENVOL_OK;
     }
