@@ -21,9 +21,10 @@ db() { echo "file:$1?vfs=envol&cmk=${2:-file:cmk.key}"; }
 shell() {
     status=0
     { printf '.load %s/envolvfs\n.log stderr\n.open %s\n.bail on\n' "$BUILD" "$1"; cat; } |
-        sqlite3 >out 2>err || status=$?
+        "${sqlite[@]}" >out 2>err || status=$?
     cat out err >>everything
 }
+sqlite=(sqlite3)
 
 # says EXPECTED DB SQL: all that it prints.
 says() {
@@ -287,6 +288,37 @@ test_full() {
     done
 }
 
+# small COMMAND...: with 600 kB of its own in the directory small; in them $full leaves nothing free
+# until $free.
+small() { unshare -rm sh -c 'mount -t tmpfs -o size=600k none small && exec "$@"' - "$@"; }
+full='.shell cat /dev/zero >small/ballast 2>/dev/null; true'
+free='.shell rm small/ballast'
+
+# A journal that never reaches its full disk: the database, which has its room, is not changed.
+test_full_disk() {
+    local sqlite=(small sqlite3) mode nolock
+    mkdir -p small
+    if ! small true 2>err; then
+        echo "SKIP envolvfs on a full disk: $(cat err)"
+        return
+    fi
+    for mode in delete truncate persist; do
+        for nolock in 0 1; do
+            says "$mode"$'\n''20|0'$'\n''20|0'$'\nok\n''2 pages, 0 bad' "$(db small/full.db)" "$(fill 20)
+.bail off
+.open $(db small/full.db)&nolock=$nolock
+pragma journal_mode = $mode; pragma synchronous = off;
+$full
+update t set b = 'lost' where a = 5;
+$free
+select count(*), sum(b = 'lost') from t;
+.open $(db small/full.db)
+select count(*), sum(b = 'lost') from t; pragma integrity_check; pragma envol_verify;"
+            holds grep -q 'disk is full' err
+        done
+    done
+}
+
 # The text of every row, and names of tables and journals, in no file; in clear they are found so.
 test_canary() {
     # shellcheck disable=SC2016 # it is the shell of .shell that expands these
@@ -391,4 +423,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes read_ahead copies refusals damage wal_damage journal_damage full canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes read_ahead copies refusals damage wal_damage journal_damage full full_disk canary pragmas command one_call kills}

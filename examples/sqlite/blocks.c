@@ -418,6 +418,18 @@ static int sync_file(sqlite3_file *base, int flags)
     return code;
 }
 
+/* Pages whose former content the file of the journal does not have must not change. */
+static void leave_database(struct blocks *blocks, bool is_whole)
+{
+    struct database *database = blocks->database;
+
+    if (database == NULL || database->journal != blocks)
+        return;
+    if (!is_whole)
+        page_run_forget(&database->run);
+    database->journal = NULL;
+}
+
 static int close_file(sqlite3_file *base)
 {
     struct blocks *blocks = blocks_of(base);
@@ -425,8 +437,7 @@ static int close_file(sqlite3_file *base)
     int code = blocks->own_object == NULL ? blocks_flush(blocks) : SQLITE_OK;
     int closed = blocks->file.below->pMethods->xClose(blocks->file.below);
 
-    if (blocks->database != NULL && blocks->database->journal == blocks)
-        blocks->database->journal = NULL;
+    leave_database(blocks, code == SQLITE_OK);
     envol_lane_close(blocks->own_lane);
     envol_object_close(blocks->own_object);
     keys_close(blocks->keys);

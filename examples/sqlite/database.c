@@ -414,15 +414,14 @@ static int lock_file(sqlite3_file *base, int level)
 static int unlock_file(sqlite3_file *base, int level)
 {
     struct database *database = database_of(base);
-    int code = page_run_flush(database), unlocked;
 
-    /* Only what failed before is left here: a rollback that did.  The journal is, too. */
-    database->run.count = 0;
+    /* What was to stay was written by SQLITE_FCNTL_SYNC.  What is left is of a commit that failed,
+     * and of a rollback that did: the journal may not reach its file, so these must not, either. */
+    page_run_forget(&database->run);
     forget(database);
     if (database->lock_level > level)
         database->lock_level = level;
-    unlocked = database->file.below->pMethods->xUnlock(database->file.below, level);
-    return code == SQLITE_OK ? unlocked : code;
+    return database->file.below->pMethods->xUnlock(database->file.below, level);
 }
 
 static int check_lock(sqlite3_file *base, int *is_locked)

@@ -145,6 +145,11 @@ void page_run_cut(struct database *database, sqlite3_int64 page)
     run->count = left;
 }
 
+void page_run_forget(struct page_run *run)
+{
+    run->count = 0;
+}
+
 void page_run_free(struct page_run *run)
 {
     free(run->plain);

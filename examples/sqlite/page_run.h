@@ -9,7 +9,8 @@
  * and at the end of each rollback, with synchronous=OFF too; only then does it take the journal
  * away.  What is killed before that is rolled back from the journal, which is in its file before
  * the first of the pages is (blocks.h).  A run that could not be written stays, and is tried again;
- * on a full disk the rollback cuts those pages off that have no place.
+ * on a full disk the rollback cuts those pages off that have no place.  Where the rollback fails
+ * too, the run is dropped with the lock, or with a journal that did not reach its file.
  *
  * With a WAL pages are written at once: a checkpoint that does not end the log asks for no sync
  * before it says how far it came.
@@ -37,6 +38,7 @@ int page_run_flush(struct database *database);
 sqlite3_int64 page_run_end(const struct page_run *run);
 /* Forgets those from this one on. */
 void page_run_cut(struct database *database, sqlite3_int64 page);
+void page_run_forget(struct page_run *run); /* all of them */
 void page_run_free(struct page_run *run);
 
 #endif
