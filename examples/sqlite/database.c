@@ -487,6 +487,15 @@ static int close_file(sqlite3_file *base)
     return code;
 }
 
+/* Before a commit, whatever is synced: also the journal of pages that were all written before, as
+ * the name of a super-journal came last, and decides which of them a crash undoes. */
+static int flush_commit(struct database *database)
+{
+    int code = page_run_flush(database);
+
+    return code == SQLITE_OK && database->journal != NULL ? blocks_flush(database->journal) : code;
+}
+
 static int file_control(sqlite3_file *base, int op, void *argument)
 {
     struct database *database = database_of(base);
@@ -494,8 +503,8 @@ static int file_control(sqlite3_file *base, int op, void *argument)
     int code;
 
     switch (op) {
-    case SQLITE_FCNTL_SYNC: /* before each commit, whatever is synced */
-        code = page_run_flush(database);
+    case SQLITE_FCNTL_SYNC:
+        code = flush_commit(database);
         if (code != SQLITE_OK)
             return code;
         break;
