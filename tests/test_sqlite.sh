@@ -317,6 +317,19 @@ select count(*), sum(b = 'lost') from t; pragma integrity_check; pragma envol_ve
             holds grep -q 'disk is full' err
         done
     done
+    # A commit that failed stays out of the WAL, though its connection has all locks to itself.
+    says $'wal\nexclusive\n20|0\n20|0\nok' "$(db small/full.db)" "$(fill 20)
+.bail off
+pragma journal_mode = wal; pragma locking_mode = exclusive;
+update t set b = b || '!' where a = 1;
+$full
+update t set b = 'lost';
+$free
+select count(*), sum(b = 'lost') from t;
+.shell cp small/full.db small/copy.db; cp small/full.db-wal small/copy.db-wal
+.open $(db small/copy.db)
+select count(*), sum(b = 'lost') from t; pragma integrity_check;"
+    holds grep -q 'disk is full' err
 }
 
 # The text of every row, and names of tables and journals, in no file; in clear they are found so.

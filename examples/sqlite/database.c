@@ -444,7 +444,7 @@ static int shm_lock(sqlite3_file *base, int offset, int count, int flags)
     sqlite3_file *below = database->file.below;
 
     forget(database);
-    if (database->wal != NULL && offset == WAL_WRITE_LOCK && (flags & SQLITE_SHM_UNLOCK))
+    if (database->wal != NULL)
         wal_forget(database->wal);
     return below->pMethods->xShmLock(below, offset, count, flags);
 }

@@ -147,6 +147,15 @@ void wal_forget(struct wal *wal)
     wal->count = 0;
 }
 
+/* A frame comes again when those from it on were undone, by ROLLBACK TO or a commit that failed. */
+static void drop_from(struct wal *wal, sqlite3_int64 frame)
+{
+    if (frame <= wal->first)
+        wal->count = 0;
+    else if (frame < wal->first + wal->count)
+        wal->count = (int)(frame - wal->first);
+}
+
 /* Its place in the run, or NULL. */
 static uint8_t *find_in_run(const struct wal *wal, sqlite3_int64 frame)
 {
@@ -167,14 +176,12 @@ static int make_run(struct wal *wal)
     return SQLITE_OK;
 }
 
-/* A new frame, of the header that came before.  SQLite's field of a commit, the database's size in
- * pages, is the header's second. */
 static int add_to_run(struct wal *wal, const uint8_t *page, sqlite3_int64 frame)
 {
-    bool is_commit = load(wal->pending_header + 4, 4) != 0;
     int code = make_run(wal);
     uint8_t *to;
 
+    drop_from(wal, frame);
     if (code == SQLITE_OK && (frame != wal->first + wal->count || wal->count == wal->room))
         code = flush_run(wal);
     if (code != SQLITE_OK)
@@ -185,7 +192,21 @@ static int add_to_run(struct wal *wal, const uint8_t *page, sqlite3_int64 frame)
     to = find_in_run(wal, frame);
     memcpy(to, wal->pending_header, FRAME_HEADER_BYTES);
     memcpy(to + FRAME_HEADER_BYTES, page, (size_t)(wal->page_bytes - RESERVED_BYTES));
-    return is_commit ? flush_run(wal) : SQLITE_OK;
+    return SQLITE_OK;
+}
+
+/* A new frame, of the header that came before.  SQLite's field of a commit, the database's size in
+ * pages, is the header's second.  A commit that fails is undone, and must not be written later. */
+static int add_frame(struct wal *wal, const uint8_t *page, sqlite3_int64 frame)
+{
+    bool is_commit = load(wal->pending_header + 4, 4) != 0;
+    int code = add_to_run(wal, page, frame);
+
+    if (code == SQLITE_OK && is_commit)
+        code = flush_run(wal);
+    if (code != SQLITE_OK && is_commit)
+        wal_forget(wal);
+    return code;
 }
 
 /* --- Single frames ---*/
@@ -314,7 +335,7 @@ static int write_page(struct wal *wal, const uint8_t *from, sqlite3_int64 frame)
     if (wal->pending != frame)
         return replace_page(wal, from, frame);
     wal->pending = wal->at = -1;
-    return add_to_run(wal, from, frame);
+    return add_frame(wal, from, frame);
 }
 
 /* Of the frame that was just read, to make its checksum anew; or of a new one. */

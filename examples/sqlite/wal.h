@@ -12,8 +12,10 @@
  *
  * New frames are kept until a run of them is full, or one is a commit: one draw of randomness and
  * one write serve a run.  Until the commit only the connection that wrote them reads frames, by way
- * of this file, and a process that is killed loses nothing that counts.  What is left when the
- * writer's lock is given up was undone.
+ * of this file, and a process that is killed loses nothing that counts.  What was undone is dropped
+ * and never written, as others may write frames of these numbers: a commit that failed, frames that
+ * come again after ROLLBACK TO, and what is left at the next lock of the log, which SQLite neither
+ * takes nor gives up within a transaction once it has written a frame.
  */
 #ifndef SQLITE_WAL_H
 #define SQLITE_WAL_H
@@ -24,7 +26,6 @@ enum {
     WAL_HEADER_BYTES = 32,
     WAL_HEADER_RECORD_BYTES = WAL_HEADER_BYTES + ENVOL_TRAILER_BYTES,
     FRAME_HEADER_BYTES = 24,
-    WAL_WRITE_LOCK = 0, /* the writer's, of those of xShmLock: https://sqlite.org/walformat.html */
     WAL_RUN_BYTES = 8 * 4120,
     WAL_RUN_MAX = WAL_RUN_BYTES / 1048 /* of the smallest pages */
 };
