@@ -246,6 +246,23 @@ SQL
     holds grep -q 'frame 9 does not authenticate' err
 }
 
+# A frame that was refused is nothing to the one that another process then writes in its place.
+test_wal_refused() {
+    rm -f a.* plain.db
+    sqlite3 plain.db "$(fill 500)"
+    { printf '.load %s/envolvfs\n.open %s\n' "$BUILD" "$(db a.db)"
+      echo "update t set b = 'other';"; } >other.sql
+    says $'wal\n0\n500|500\n500|500' "$(db a.db)" "$(fill 500) pragma journal_mode = wal; pragma wal_autocheckpoint = 0;
+.bail off
+.restore plain.db
+.shell sqlite3 <other.sql
+select count(*), sum(b = 'other') from t;
+.shell cp a.db a.copy; cp a.db-wal a.copy-wal
+.open $(db a.copy)
+select count(*), sum(b = 'other') from t;"
+    holds grep -q 'does not reserve 48 bytes' err
+}
+
 # A journal that a crash left: it is played back whole, or the database is not opened.
 test_journal_damage() {
     local block
@@ -436,4 +453,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes read_ahead copies refusals damage wal_damage journal_damage full full_disk canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes read_ahead copies refusals damage wal_damage wal_refused journal_damage full full_disk canary pragmas command one_call kills}

@@ -144,6 +144,7 @@ static int flush_run(struct wal *wal)
 
 void wal_forget(struct wal *wal)
 {
+    wal->pending = wal->at = -1;
     wal->count = 0;
 }
 
@@ -329,12 +330,15 @@ static int replace_page(struct wal *wal, const uint8_t *from, sqlite3_int64 fram
 /* A page that follows its header is a new frame. */
 static int write_page(struct wal *wal, const uint8_t *from, sqlite3_int64 frame)
 {
+    bool is_new = wal->pending == frame;
+
+    if (is_new)
+        wal->pending = wal->at = -1; /* refused or not */
     if (!page_tail_is_free(from, (uint32_t)wal->page_bytes))
         return complain(SQLITE_IOERR_WRITE, wal->path,
                         "a page does not reserve 48 bytes: it is of a plain database");
-    if (wal->pending != frame)
+    if (!is_new)
         return replace_page(wal, from, frame);
-    wal->pending = wal->at = -1;
     return add_frame(wal, from, frame);
 }
 
@@ -414,12 +418,12 @@ static int sync_file(sqlite3_file *base, int flags)
 static int close_file(sqlite3_file *base)
 {
     struct wal *wal = wal_of(base);
-    int code = settle(wal), closed = wal->file.below->pMethods->xClose(wal->file.below);
+    int code = wal->file.below->pMethods->xClose(wal->file.below); /* what is left was undone */
 
     wal->database->wal = NULL;
     free(wal->frame);
     free(wal->run);
-    return code == SQLITE_OK ? closed : code;
+    return code;
 }
 
 static int file_control(sqlite3_file *base, int op, void *argument)

@@ -44,7 +44,7 @@ struct wal {
     uint8_t *run, *record; /* room for as many frames each; allocated together */
 };
 
-/* Drops frames that were not written. */
+/* Drops frames that were not written, and the header of one whose page did not come. */
 void wal_forget(struct wal *wal);
 
 extern const sqlite3_io_methods wal_methods;
