@@ -248,6 +248,16 @@ static int read_header(struct wal *wal, uint8_t *to, int bytes, int in)
     return code;
 }
 
+/* SQLite's reserved bytes are zeros. */
+static void copy_part(const struct wal *wal, const uint8_t *frame, int in, uint8_t *to, int bytes)
+{
+    int sealed = plain_bytes(wal) - in;
+
+    memset(to, 0, (size_t)bytes);
+    if (sealed > 0)
+        memcpy(to, frame + in, (size_t)(bytes < sealed ? bytes : sealed));
+}
+
 /*
  * Whole frames are read by a recovery, which goes on to the first that is not sound: a frame that
  * was torn reads as zeros, and is the end.  A page alone is read because the index says that it was
@@ -255,15 +265,15 @@ static int read_header(struct wal *wal, uint8_t *to, int bytes, int in)
  */
 static int read_frame_part(struct wal *wal, uint8_t *to, int bytes, sqlite3_int64 frame, int in)
 {
-    int sealed = plain_bytes(wal) - in, code = read_frame(wal, frame);
+    int code = read_frame(wal, frame);
 
     memset(to, 0, (size_t)bytes);
     if (code == SQLITE_IOERR_DATA && bytes == wal->frame_bytes)
         return SQLITE_OK;
     if (code == SQLITE_IOERR_DATA)
         return complain(code, wal->path, "frame %lld does not authenticate", (long long)frame);
-    if (code == SQLITE_OK && sealed > 0)
-        memcpy(to, wal->frame + in, (size_t)(bytes < sealed ? bytes : sealed));
+    if (code == SQLITE_OK)
+        copy_part(wal, wal->frame, in, to, bytes);
     return code;
 }
 
@@ -271,12 +281,11 @@ static int read_bytes(sqlite3_file *base, void *to, int bytes, sqlite3_int64 off
 {
     struct wal *wal = wal_of(base);
     sqlite3_int64 frame;
+    const uint8_t *kept;
     int in, code = find_keys(wal);
 
     if (code == SQLITE_OK)
         code = settle(wal);
-    if (code == SQLITE_OK)
-        code = flush_run(wal);
     if (code != SQLITE_OK)
         return code;
     if (offset + bytes <= WAL_HEADER_BYTES)
@@ -287,6 +296,15 @@ static int read_bytes(sqlite3_file *base, void *to, int bytes, sqlite3_int64 off
         return complain(SQLITE_IOERR_READ, wal->path, "%d bytes at %lld are no frame", bytes,
                         (long long)offset);
     wal->at = -1; /* others may have written it since */
+    kept = find_in_run(wal, frame);
+    if (kept != NULL && in == FRAME_HEADER_BYTES) {
+        copy_part(wal, kept, in, to, bytes);
+        return SQLITE_OK;
+    }
+    if (kept != NULL) /* its header may be written anew, in its place */
+        code = flush_run(wal);
+    if (code != SQLITE_OK)
+        return code;
     code = read_frame_part(wal, to, bytes, frame, in);
     if (bytes != wal->frame_bytes)
         wal->at = -1; /* SQLite reads a whole frame, and no part, to write its header anew */

@@ -11,8 +11,8 @@
  * its transaction is not committed: where SQLite writes a page of it anew, or its checksum.
  *
  * New frames are kept until a run of them is full, or one is a commit: one draw of randomness and
- * one write serve a run.  Until the commit only the connection that wrote them reads frames, by way
- * of this file, and a process that is killed loses nothing that counts.  What was undone is dropped
+ * one write serve a run.  Until the commit only the connection that wrote them reads frames, from
+ * the run too, and a process that is killed loses nothing that counts.  What was undone is dropped
  * and never written, as others may write frames of these numbers: a commit that failed, frames that
  * come again after ROLLBACK TO, and what is left at the next lock of the log, which SQLite neither
  * takes nor gives up within a transaction once it has written a frame.
