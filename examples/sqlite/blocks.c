@@ -17,6 +17,10 @@ static struct blocks *blocks_of(sqlite3_file *base)
 
 #define AFTER_SYNC (UINT32_C(1) << 31)
 
+/* The beginning of a journal's header, which SQLite writes anew to count the records that it has
+ * synced.  Other headers count none yet, or with synchronous=OFF all that there are. */
+enum { COUNT_WRITE_BYTES = 12 };
+
 /* The block at hand. */
 static uint8_t *plain_of(const struct blocks *blocks)
 {
@@ -296,10 +300,11 @@ static int write_piece(struct blocks *blocks, sqlite3_int64 number, int in, int 
                        const uint8_t *from)
 {
     int code = aim(blocks, number, bytes);
-    bool is_append;
+    bool is_append, is_count;
 
     if (code != SQLITE_OK)
         return code;
+    is_count = in == 0 && bytes == COUNT_WRITE_BYTES && blocks->is_synced;
     is_append =
         number >= blocks->count - 1 && (bytes == BLOCK_BYTES || (uint32_t)in >= used(blocks));
     memcpy(plain_of(blocks) + 4 + in, from, (size_t)bytes);
@@ -309,7 +314,7 @@ static int write_piece(struct blocks *blocks, sqlite3_int64 number, int in, int 
         store(plain_of(blocks), 4, (uint64_t)(in + bytes));
     if (number >= blocks->count)
         blocks->count = number + 1;
-    store(plain_of(blocks), 4, used(blocks) | (!is_append && blocks->is_synced ? AFTER_SYNC : 0));
+    store(plain_of(blocks), 4, used(blocks) | (!is_append && is_count ? AFTER_SYNC : 0));
     blocks->is_synced = false;
     blocks->is_dirty = true;
     return is_append ? SQLITE_OK : blocks_flush(blocks);

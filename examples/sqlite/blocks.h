@@ -3,8 +3,8 @@
  * A file of bytes over sealed blocks: rollback and super-journals, and temporary files.
  *
  * Block n is the record at n x 4148: sealed { used u32, data[4096] } and its trailer, bound to n.
- * `used` of the last block is where the file ends; its bit 31 is set in a block that was written
- * anew when all else had been synced, as SQLite does with a journal's header (synchronous=FULL).
+ * `used` of the last block is where the file ends; its bit 31 is set in a journal's header that
+ * was written anew, to count records, when all else had been synced (synchronous=FULL).
  * Blocks are written whole.  What is appended is kept until a run of blocks is full, or
  * blocks_flush: one draw of randomness and one write serve a run.  What changes older bytes is
  * written at once.
