@@ -11,8 +11,8 @@
  *
  * Whoever kills the process must not undo what SQLite takes for written, synced or not: that a
  * page's former content is in the journal when the page changes.  So the database flushes its
- * journal before each of its writes; until then nothing hangs on what is kept, as a journal that
- * ends early covers all that was changed.
+ * journal before each of its writes, and before a commit, for a super-journal's name; until then
+ * nothing hangs on what is kept, as a journal that ends early covers all that was changed.
  *
  * SQLite syncs journals, and counts on what it synced: bytes that are written later must not put
  * it at risk.  They cannot, as SQLite begins a new sector after each sync, and a sector of the
