@@ -59,9 +59,9 @@ VALGRIND_SKIP ?= adopt_threads aes_memory aes_modes aes_pages atomic_crash atomi
                  backup_damage backup_incremental backup_live catalog catalog_crash catalog_damage \
                  faults fuzz_backup fuzz_catalog fuzz_header fuzz_log fuzz_log_record growth \
                  header_crash header_trust import_record kms_aws kms_faults lane lease_calls \
-                 lease_threads log log_crash log_damage log_format pace page_golden page_io \
-                 passphrase restore_crash retry rotate rotate_crash rotate_kill rotate_threads \
-                 snapshot snapshot_crash threads volume_crash
+                 lease_threads log log_crash log_damage log_format pace page_extent page_golden \
+                 page_io passphrase restore_crash retry rotate rotate_crash rotate_kill \
+                 rotate_threads snapshot snapshot_crash threads volume_crash
 # Suites, likewise, that make threads, or use what does; of one with a case "threads" that alone.
 threaded = $(patsubst tests/test_%.c,%,$(shell grep -lE \
            'pthread_create|envol_lease|lease_fixture|prompt.h' tests/test_*.c | \
