@@ -3,20 +3,11 @@
 #include "kms/options.h"
 
 #include "kms/fail.h"
-#include <stdbool.h>
+#include <sodium.h>
 #include <string.h>
 
 /* No struct grows by more: a larger size was never set, and there is nothing to read there. */
 #define EXCESS_MAX 4096u
-
-static bool is_zero(const char *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
-}
 
 enum envol_status envol_kms_options_take(const void *given, void *whole, size_t known, size_t least,
                                          struct envol_error *error)
@@ -29,7 +20,7 @@ enum envol_status envol_kms_options_take(const void *given, void *whole, size_t 
     memcpy(&size, given, sizeof(size));
     if (size < least || size > known + EXCESS_MAX)
         return envol_kms_fail(error, ENVOL_E_ARGUMENT, "", "options: struct_size not set");
-    if (size > known && !is_zero((const char *)given + known, size - known))
+    if (size > known && !sodium_is_zero((const unsigned char *)given + known, size - known))
         return envol_kms_fail(error, ENVOL_E_ARGUMENT, "",
                               "options: one that this version does not know");
     memcpy(whole, given, size < known ? size : known);

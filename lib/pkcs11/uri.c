@@ -7,6 +7,7 @@
 #include "pkcs11/pkcs11.h"
 
 #include <ctype.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,15 +98,9 @@ static enum envol_status parse(const char *text, P11KitUri *uri, struct envol_er
 static bool is_known(const struct envol_pkcs11_options *options)
 {
     size_t bytes = options->struct_size;
-    const char *all = (const char *)options;
 
-    if (bytes < sizeof(*options) || bytes > sizeof(*options) + EXCESS_MAX)
-        return false;
-    for (size_t i = sizeof(*options); i < bytes; i++) {
-        if (all[i] != 0)
-            return false;
-    }
-    return true;
+    return bytes >= sizeof(*options) && bytes <= sizeof(*options) + EXCESS_MAX &&
+           sodium_is_zero((const unsigned char *)(options + 1), bytes - sizeof(*options));
 }
 
 enum envol_status envol_pkcs11_uri_parse(const struct envol_pkcs11_options *options,
