@@ -181,6 +181,7 @@ test_follow() {
     exec 3>&-
     wait
     holds cmp -s lsns <(seq 4)
+    # Its signal comes twice, which is one request.
     run timeout -s INT 1 envol log read t.vol "${one[@]}" --follow
     holds grep -q '(ENVOL_E_CANCELLED)$' err
     holds test "$(wc -l <out)" = 4

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 int cancel_flag;
@@ -18,21 +19,33 @@ bool is_cancelled(void)
     return __atomic_load_n(&cancel_flag, __ATOMIC_RELAXED) != 0;
 }
 
+/*
+ * The first signal asks, a later one ends the process in any case.  timeout(1) sends its signal
+ * twice, to the process and to its group: what comes within a second or two is the same request.
+ */
 static void on_signal(int number)
 {
-    (void)number;
-    __atomic_store_n(&cancel_flag, 1, __ATOMIC_RELAXED);
+    static time_t asked_s;
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!is_cancelled()) {
+        asked_s = now.tv_sec;
+        __atomic_store_n(&cancel_flag, 1, __ATOMIC_RELAXED);
+    } else if (now.tv_sec - asked_s > 1) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
 }
 
 /*
- * Without SA_RESTART, so that a read from a pipe or terminal ends; once, so that a second signal
- * ends the process in any case.  An ignored signal stays so.  A reader that went away and a file
- * that may not grow are failed writes, which are reported.
+ * Without SA_RESTART, so that a read from a pipe or terminal ends.  An ignored signal stays so.  A
+ * reader that went away and a file that may not grow are failed writes, which are reported.
  */
 static void catch_signals(void)
 {
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_signal};
     struct sigaction old;
 
     sigemptyset(&action.sa_mask);
