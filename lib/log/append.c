@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { STACK_RECORDS = 8 };
+enum { STACK_RECORDS = 32 };
 
 /* One call. */
 struct append {
@@ -26,26 +26,39 @@ struct append {
 
 /* --- Buffers --- */
 
-static uint8_t *take_buffer(struct envol_log *log, size_t bytes)
+static struct envol_log_buffer *make_buffer(size_t bytes)
 {
-    if (bytes > ENVOL_LOG_BUFFER_BYTES)
-        return envol_alloc(bytes, 64);
+    size_t room = ENVOL_LOG_BUFFER_BYTES_MIN;
+    struct envol_log_buffer *buffer;
+
+    while (room < bytes)
+        room *= 2;
+    buffer = envol_alloc(sizeof(*buffer) + room, _Alignof(struct envol_log_buffer));
+    if (buffer != NULL)
+        buffer->room = room;
+    return buffer;
+}
+
+/* The first that waits; one that is too short makes way for a longer one. */
+static struct envol_log_buffer *take_buffer(struct envol_log *log, size_t bytes)
+{
     for (size_t i = 0; i < ENVOL_LOG_BUFFERS; i++) {
-        uint8_t *buffer;
+        struct envol_log_buffer *buffer;
 
         if (atomic_load_explicit(&log->buffers[i], memory_order_relaxed) == NULL)
             continue;
         buffer = atomic_exchange_explicit(&log->buffers[i], NULL, memory_order_acquire);
-        if (buffer != NULL)
+        if (buffer != NULL && buffer->room >= bytes)
             return buffer;
+        envol_free(buffer);
     }
-    return envol_alloc(ENVOL_LOG_BUFFER_BYTES, 64);
+    return make_buffer(bytes);
 }
 
-static void give_buffer(struct envol_log *log, uint8_t *buffer, size_t bytes)
+static void give_buffer(struct envol_log *log, struct envol_log_buffer *buffer)
 {
-    for (size_t i = 0; i < ENVOL_LOG_BUFFERS && bytes <= ENVOL_LOG_BUFFER_BYTES; i++) {
-        uint8_t *none = NULL;
+    for (size_t i = 0; i < ENVOL_LOG_BUFFERS && buffer->room <= ENVOL_LOG_BUFFER_BYTES_MAX; i++) {
+        struct envol_log_buffer *none = NULL;
 
         if (atomic_compare_exchange_strong_explicit(&log->buffers[i], &none, buffer,
                                                     memory_order_release, memory_order_relaxed))
@@ -244,15 +257,17 @@ static enum envol_status measure(struct append *a, struct envol_error *error)
 
 static enum envol_status append(struct append *a, struct envol_error *error)
 {
+    struct envol_log_buffer *buffer;
     enum envol_status status = measure(a, error);
 
     if (status != ENVOL_OK)
         return status;
-    a->sealed = take_buffer(a->log, a->bytes);
-    if (a->sealed == NULL)
+    buffer = take_buffer(a->log, a->bytes);
+    if (buffer == NULL)
         return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    a->sealed = buffer->bytes;
     status = run_append(a, error);
-    give_buffer(a->log, a->sealed, a->bytes);
+    give_buffer(a->log, buffer);
     for (size_t i = 0; i < a->count && status == ENVOL_OK; i++)
         a->entries[i].lsn = a->records[i].lsn;
     return status;

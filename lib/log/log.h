@@ -22,9 +22,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Buffers that wait for their next append, and how long each is. */
-#define ENVOL_LOG_BUFFERS      8u
-#define ENVOL_LOG_BUFFER_BYTES 32768u
+/* Buffers that wait for their next append, how long each is at least, and at most to be kept. */
+#define ENVOL_LOG_BUFFERS          8u
+#define ENVOL_LOG_BUFFER_BYTES_MIN 32768u
+#define ENVOL_LOG_BUFFER_BYTES_MAX 1048576u
+
+struct envol_log_buffer {
+    size_t room;
+    _Alignas(64) uint8_t bytes[];
+};
 
 /* An append between its reservation and the end of its write; on its caller's stack. */
 struct envol_log_write {
@@ -75,7 +81,7 @@ struct envol_log {
     /* and of what is durable. */
     uint64_t durable_offset, durable_lsn;
     uint32_t durable;
-    _Atomic(uint8_t *) buffers[ENVOL_LOG_BUFFERS];
+    _Atomic(struct envol_log_buffer *) buffers[ENVOL_LOG_BUFFERS];
 };
 
 /* open.c */
