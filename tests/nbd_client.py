@@ -11,6 +11,7 @@ usage: nbd_client.py VERB URI [ARGUMENT]...
   check FILE             that all of it is there
   dark FILE              reads on one connection until it fails, waits for FILE, goes on
   snapshot               the export "snapshot" beside writes
+  hold                   says that it is connected to it, and stays until the server ends
 The exit status is 0 only if all came out.
 """
 import errno
@@ -275,6 +276,12 @@ def snapshot(uri):
     expect("the first one", image.pread(6, 1000), b"before")
 
 
+def hold(uri):
+    image = connect(uri, "snapshot")
+    print(image.get_size(), flush=True)
+    wait_for("the server's end", lambda: refusal(image.pread, 1, 0) != 0)
+
+
 if __name__ == "__main__":
-    verbs = (model, semantics, once, bad, load, check, dark, snapshot)
+    verbs = (model, semantics, once, bad, load, check, dark, snapshot, hold)
     {verb.__name__: verb for verb in verbs}[sys.argv[1]](*sys.argv[2:])

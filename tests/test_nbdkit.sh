@@ -237,13 +237,27 @@ test_lease() {
 }
 
 test_snapshot() {
-    local suite
+    local suite holder
     for suite in $suites; do
         rm -rf dev.vol kept
         # shellcheck disable=SC2046 # words
         serve $(new "$suite") space=kept
         ok client snapshot "$uri"
         holds grep -q 'export="snapshot"' <(nbdinfo --list "$uri")
+        stop
+        lacks grep -q '^snapshot' <(envol info dev.vol)
+        holds test -z "$(ls kept)"
+        # That of a client whose server was killed goes at the next start.
+        serve dev.vol cmk=file:cmk.key space=kept
+        rm -f held
+        client hold "$uri" >held 2>&1 &
+        holder=$!
+        for _ in $(seq 200); do [ -s held ] && break; sleep 0.05; done
+        stop -KILL
+        wait "$holder"
+        holds test $? -eq 0
+        holds grep -q '^snapshot' <(envol info dev.vol)
+        serve dev.vol cmk=file:cmk.key space=kept
         stop
         lacks grep -q '^snapshot' <(envol info dev.vol)
         holds test -z "$(ls kept)"

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- Failures --- */
@@ -240,6 +241,27 @@ static void release(struct device *device)
     device->space = NULL;
 }
 
+/* Of clients that a crash ended, or that left in the dark; one that is being read stays. */
+static void drop_left_over_snapshots(struct device *device)
+{
+    struct envol_snapshot_info infos[ENVOL_SNAPSHOTS_MAX] = {{.struct_size = sizeof infos[0]}};
+    struct envol_error error = ENVOL_ERROR_INIT;
+    size_t count = 0;
+    enum envol_status status = ENVOL_OK;
+
+    if (device->space != NULL)
+        status = envol_snapshot_list(device->volume, infos, ENVOL_SNAPSHOTS_MAX, &count, &error);
+    for (size_t i = 0; i < count && status == ENVOL_OK; i++) {
+        if (strcmp(infos[i].label, DEVICE_SNAPSHOT_LABEL) == 0)
+            status = envol_snapshot_delete(device->volume, infos[i].uuid, &error);
+        if (status == ENVOL_E_BUSY)
+            status = ENVOL_OK;
+    }
+    if (status != ENVOL_OK)
+        nbdkit_debug("snapshots of clients that are gone: %s: %s", envol_status_name(status),
+                     error.message);
+}
+
 static enum envol_status open_all(struct device *device, struct envol_error *error)
 {
     enum envol_status status = open_cmks(device, error);
@@ -265,13 +287,17 @@ int device_ready(struct device *device)
 {
     struct envol_error error = ENVOL_ERROR_INIT;
     enum envol_status status = ENVOL_OK;
+    bool is_opened;
 
     pthread_mutex_lock(&device->opening); /* one client asks, the others wait for its answer */
+    is_opened = device->volume == NULL || is_dark(device);
     if (device->volume == NULL)
         status = open_all(device, &error);
-    else if (is_dark(device))
+    else if (is_opened)
         status = envol_volume_unlock(device->volume, device->cmks, device->config->cmk_count, NULL,
                                      &error);
+    if (status == ENVOL_OK && is_opened)
+        drop_left_over_snapshots(device);
     pthread_mutex_unlock(&device->opening);
     return status == ENVOL_OK ? 0 : device_fail(device, device->config->volume, status, &error);
 }

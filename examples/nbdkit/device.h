@@ -23,6 +23,9 @@
 
 enum { DEVICE_PAGE_BYTES = 4096 };
 
+/* Snapshots of this label are of clients, and go with them. */
+#define DEVICE_SNAPSHOT_LABEL "nbdkit"
+
 /* The command line.  Strings live as long as nbdkit does. */
 struct device_config {
     const char *volume;
@@ -50,7 +53,7 @@ struct device_config {
     "cmk=URI      (required) A CMK of its slots, as of envol(1); more than one may be given.\n"    \
     "create=true  Make the volume, of size=SIZE, suite=aes-256-gcm or aes-256-xts,\n"              \
     "             page=BYTES (4096), sparse=true, atomic=false.\n"                                 \
-    "size=SIZE    Make the device that large, if it is smaller.\n"                                 \
+    "size=SIZE    Make the device that large; never smaller than it is.\n"                         \
     "space=DIR    Where snapshots are kept; offers the export \"snapshot\".\n"                     \
     "lease=SECS   Ask for the key so often (300); 0: never.\n"                                     \
     "grace=SECS   Go on for so long after it was refused (7200)."

@@ -95,7 +95,7 @@ static void close_snapshot(struct client *client)
 static int open_snapshot(struct client *client)
 {
     const struct envol_snapshot_options options = {.struct_size = sizeof options,
-                                                   .label = "nbdkit"};
+                                                   .label = DEVICE_SNAPSHOT_LABEL};
     struct envol_error error = ENVOL_ERROR_INIT;
     enum envol_status status =
         envol_snapshot_create(device.volume, &options, client->snapshot, &error);
