@@ -236,6 +236,9 @@ bool is_cancelled(void);
 /* STATUS_OK, or STATUS_FAULT and its line once a signal came. */
 int check_cancelled(const struct options *options);
 
+/* As read(2); a signal of these ends it within 100 ms, with EINTR. */
+ssize_t read_until_signal(int fd, void *bytes, size_t capacity);
+
 /* Pages that go through one batch, and the buffer behind them. */
 struct batch {
     struct envol_page_io *ios;

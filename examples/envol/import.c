@@ -99,25 +99,20 @@ static int begin(struct import *import)
 static int read_batch(struct import *import, size_t *got)
 {
     size_t room = import->batch.capacity * import->batch.page_bytes;
-    int exit_status = STATUS_OK;
 
     *got = 0;
     while (*got < room) {
-        ssize_t n =
-            is_cancelled() ? 0 : read(import->source, import->batch.bytes + *got, room - *got);
-        if (n < 0 && errno != EINTR) {
+        ssize_t n = read_until_signal(import->source, import->batch.bytes + *got, room - *got);
+        if (n < 0) {
             progress_hide(&import->progress);
-            return fail_errno(import->options, import->source_name, errno);
+            return is_cancelled() ? check_cancelled(import->options)
+                                  : fail_errno(import->options, import->source_name, errno);
         }
         if (n == 0)
             break;
-        *got += n > 0 ? (size_t)n : 0;
+        *got += (size_t)n;
     }
-    if (is_cancelled()) {
-        progress_hide(&import->progress);
-        exit_status = check_cancelled(import->options);
-    }
-    return exit_status;
+    return STATUS_OK;
 }
 
 static int write_batch(struct import *import, size_t bytes)

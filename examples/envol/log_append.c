@@ -152,7 +152,7 @@ static enum envol_status sync_and_print(struct appender *a, struct envol_error *
 
 static int read_more(struct appender *a)
 {
-    ssize_t n = -1;
+    ssize_t n;
 
     if (a->capacity - a->count < READ_BYTES) {
         size_t wanted = 2 * a->capacity + READ_BYTES;
@@ -162,13 +162,11 @@ static int read_more(struct appender *a)
         a->bytes = grown;
         a->capacity = wanted;
     }
-    while (n < 0 && !is_cancelled()) {
-        n = read(STDIN_FILENO, a->bytes + a->count, a->capacity - a->count);
-        if (n < 0 && errno != EINTR)
-            return fail_errno(a->options, "standard input", errno);
-    }
+    n = read_until_signal(STDIN_FILENO, a->bytes + a->count, a->capacity - a->count);
     if (is_cancelled())
         return check_cancelled(a->options);
+    if (n < 0)
+        return fail_errno(a->options, "standard input", errno);
     a->count += (size_t)n;
     a->ended = n == 0;
     return STATUS_OK;

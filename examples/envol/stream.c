@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { STEP_MS = 100 };
 
 void stream_init(struct stream *stream)
 {
@@ -40,18 +43,31 @@ void stream_show(struct stream *stream, struct progress *progress, const char *v
     progress_start(progress, verb, stream->bytes);
 }
 
+/* In steps: a signal may come between the look at it and a wait that nothing else ends. */
+ssize_t read_until_signal(int fd, void *bytes, size_t capacity)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    ssize_t n = -1;
+
+    errno = EINTR;
+    while (n < 0 && errno == EINTR && !is_cancelled()) {
+        int found = poll(&ready, 1, STEP_MS);
+
+        if (found > 0)
+            n = read(fd, bytes, capacity);
+        else if (found == 0)
+            errno = EINTR;
+    }
+    return n;
+}
+
 int stream_read(void *ctx, void *bytes, size_t capacity, size_t *count)
 {
     struct stream *stream = ctx;
-    ssize_t n = -1;
+    ssize_t n = read_until_signal(stream->fd, bytes, capacity);
 
-    while (n < 0 && !is_cancelled()) {
-        n = read(stream->fd, bytes, capacity);
-        if (n < 0 && errno != EINTR)
-            return errno;
-    }
     if (n < 0)
-        return EINTR;
+        return errno;
     *count = (size_t)n;
     if (stream->progress != NULL)
         progress_add(stream->progress, (uint64_t)n);

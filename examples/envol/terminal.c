@@ -3,12 +3,9 @@
 #include "command.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
-
-enum { STEP_MS = 100 };
 
 int terminal_open(void)
 {
@@ -28,23 +25,11 @@ static void say(int tty, const char *question, const char *label)
     fclose(out);
 }
 
-/* Until there is something to read.  In steps: a signal may come just before the wait begins. */
-static void wait_for_line(int tty)
-{
-    struct pollfd typed = {.fd = tty, .events = POLLIN};
-
-    while (!is_cancelled() && poll(&typed, 1, STEP_MS) <= 0)
-        ;
-}
-
 /* What was typed in line mode: at most one line, and what does not fit is refused. */
 static enum envol_status read_line(int tty, char *text, size_t capacity, size_t *bytes)
 {
-    ssize_t got = 0;
+    ssize_t got = read_until_signal(tty, text, capacity);
 
-    wait_for_line(tty);
-    if (!is_cancelled())
-        got = read(tty, text, capacity);
     if (is_cancelled())
         return ENVOL_E_CANCELLED;
     if (got < 0)
