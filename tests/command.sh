@@ -78,6 +78,15 @@ lacks() {
     if "$@" >/dev/null 2>&1; then bad "holds, but must not: $*"; else good; fi
 }
 
+# rotates VOL: waits until a rotation of it has begun.
+rotates() {
+    for _ in {1..600}; do
+        if envol info "$1" 2>/dev/null | grep '^rotation  *unfinished' >/dev/null; then return; fi
+        sleep 0.05
+    done
+    bad "no rotation of $1 begins"
+}
+
 # json FILE EXPRESSION: of the parsed object j, true.
 json() {
     python3 -c 'import calendar, json, sys, time

@@ -249,6 +249,8 @@ def wait_for(what, condition, seconds=20):
 def dark(uri, path):
     client = connect(uri)
     client.pwrite(b"light", 77)
+    with open(path + ".light", "w", encoding="ascii"):
+        pass
     wait_for("the dark", lambda: refusal(client.pread, 5, 77) == errno.EIO)
     expect("a write", refusal(client.pwrite, b"dark!", 77), errno.EIO)
     expect("a client who comes now", refusal(connect, uri) != 0, True)

@@ -86,7 +86,8 @@ def main():
     restored = sum("restored a backup" in line for line in lines("follower"))
     print(f"{kills['primary']} kills of the primary, {kills['follower']} of the follower: both at "
           f"{both[0].strip()}; {restored} backup, {resumed()} times the log from where it was")
-    if restored != 1 or resumed() < rounds // 3:
+    # None, where it was killed between having it and saying so.
+    if restored > 1 or resumed() < rounds // 3:
         sys.exit(f"seed {seed}: that is not following")
 
 

@@ -30,6 +30,7 @@ struct worker {
     unsigned number;
     struct envol_lane *lane; /* NULL for one of them */
     uint64_t calls;
+    _Atomic bool began; /* its first call is over */
     char complaint[160];
 };
 
@@ -120,6 +121,7 @@ static void *work(void *argument)
         if (w->calls % 64 == 63)
             round_of_lanes(w);
         w->calls++;
+        atomic_store(&w->began, true);
     }
     return NULL;
 }
@@ -160,6 +162,12 @@ static void run_threads(struct worker *workers, pthread_t *threads, void *(*body
 
 static void join_threads(struct worker *workers, const pthread_t *threads)
 {
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    /* The epochs may be over before a thread has had the processor. */
+    for (unsigned i = 0; i < THREADS; i++)
+        while (!atomic_load(&workers[i].began))
+            nanosleep(&pause, NULL);
     atomic_store(&ended, 1);
     for (unsigned i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
@@ -213,6 +221,7 @@ static void *work_with_objects(void *argument)
     while (!atomic_load(&ended) && w->complaint[0] == '\0') {
         one_object(w, atomic_load(&adopted));
         w->calls++;
+        atomic_store(&w->began, true);
     }
     return NULL;
 }
@@ -248,6 +257,7 @@ static void *adopt_for_itself(void *argument)
             complain(w, envol_status_name(status), epoch);
         envol_keyring_close(from);
         w->calls++;
+        atomic_store(&w->began, true);
     }
     return NULL;
 }

@@ -164,7 +164,7 @@ test_raw() {
     holds test ! -e s.vol
     envol rotate v.vol --cmk file:one.key --throttle 1 >/dev/null 2>&1 &
     children=($!)
-    sleep 0.5
+    rotates v.vol
     refused ENVOL_E_BUSY envol backup v.vol --raw s.vol
     refused ENVOL_E_BUSY envol backup v.vol "${to[@]}" s.bak
     kill -9 "${children[0]}"
@@ -180,8 +180,8 @@ test_killed() {
     envol backup v.vol "${to[@]}" b
     for i in 1 2 3 4 5 6; do
         (
-            { head -c $((i * 1200000)) b && sleep 1; } |
-                timeout -s KILL 0.3 envol restore n.vol --cmk file:new.key "${from[@]}"
+            { head -c $((i * 1200000)) b && sleep 2; } |
+                timeout -s KILL 1 envol restore n.vol --cmk file:new.key "${from[@]}"
             true
         ) >/dev/null 2>&1
         if [ -s n.vol ]; then

@@ -190,7 +190,7 @@ static pid_t start_holder(const char *path, int *tell)
         if (take(held, ENVOL_LOCK_WRITER, ENVOL_LOCK_EXCLUSIVE, 0) != ENVOL_OK ||
             write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) < 0)
             _exit(1);
-        usleep(30000);
+        usleep(500000);
         kill(getpid(), SIGKILL);
     }
     close(go[0]);

@@ -79,7 +79,7 @@ begin() {
     children+=("$import")
     exec 9>c.pipe
     head -c 3145728 random >&9
-    for _ in $(seq 500); do
+    for _ in {1..3000}; do
         [ "$(stat -c %s c.vol)" -gt 2097152 ] && return
         sleep 0.01
     done

@@ -351,14 +351,14 @@ START_TEST(renews_its_token)
 {
     struct envol_vault_options options = role_options();
 
-    key_server_say("lease 3");
+    key_server_say("lease 6");
     reopen(&options);
     ck_assert_int_eq(generate(KEY), ENVOL_OK);
-    usleep(2200000);
+    usleep(4300000);
     ck_assert_int_eq(unwrap(KEY), ENVOL_OK);
     ck_assert_int_eq(key_server_count("renew"), 1);
     ck_assert_int_eq(key_server_count("login"), 1);
-    usleep(3100000);
+    usleep(6100000);
     ck_assert_int_eq(unwrap(KEY), ENVOL_OK);
     ck_assert_int_eq(key_server_count("login"), 2);
     key_server_say("lease 3600");

@@ -406,7 +406,7 @@ START_TEST(it_stops_at_once)
     envol_lease_stop(l.lease);
     took = seconds() - before;
     if (test_tool() == NULL)
-        ck_assert_double_le(took, 0.1);
+        ck_assert_double_le(took, 2); /* the next check is an hour away, a hanging one takes 10 s */
     fake_kms_hang(l.f.kms, false);
     /* A check that was cancelled so says nothing of the key. */
     if (_i == 2) {

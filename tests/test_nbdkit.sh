@@ -167,7 +167,7 @@ test_kill() {
         serve $(new "$suite")
         client load "$uri" told &
         local loader=$!
-        sleep 1
+        for _ in {1..600}; do [ "$(wc -l 2>/dev/null <told)" -ge 40 ] 2>/dev/null && break; sleep 0.05; done
         stop -KILL
         wait "$loader"
         serve dev.vol cmk=file:cmk.key
@@ -204,7 +204,7 @@ test_daemon() {
     holds grep -q ENVOL_E_BUSY err
     holds test "$status" -ne 0
     kill "$(cat pid)"
-    for _ in $(seq 100); do kill -0 "$(cat pid)" 2>/dev/null || break; sleep 0.05; done
+    for _ in {1..600}; do kill -0 "$(cat pid)" 2>/dev/null || break; sleep 0.05; done
     ok envol verify dev.vol --cmk file:cmk.key
     holds grep -q ' clean$' <(envol info dev.vol)
 }
@@ -223,9 +223,9 @@ test_lease() {
     serve dev.vol cmk=file:cmk.key lease=0.1 grace=0.3
     client dark "$uri" enabled >out 2>err &
     local reader=$!
-    sleep 0.3
+    for _ in {1..600}; do [ -e enabled.light ] && break; sleep 0.05; done
     envol key disable cmk.key
-    for _ in $(seq 200); do [ -e enabled.dark ] && break; sleep 0.05; done
+    for _ in {1..600}; do [ -e enabled.dark ] && break; sleep 0.05; done
     holds test -e enabled.dark
     envol key enable cmk.key
     touch enabled
@@ -252,7 +252,7 @@ test_snapshot() {
         rm -f held
         client hold "$uri" >held 2>&1 &
         holder=$!
-        for _ in $(seq 200); do [ -s held ] && break; sleep 0.05; done
+        for _ in {1..600}; do [ -s held ] && break; sleep 0.05; done
         stop -KILL
         wait "$holder"
         holds test $? -eq 0
@@ -271,7 +271,7 @@ test_late_key() {
     command nbdkit -f -U socket "$plugin" dev.vol cmk=file:cmk.key 2>server.err &
     server=$!
     children+=("$server")
-    for _ in $(seq 100); do [ -e socket ] && break; sleep 0.05; done
+    for _ in {1..600}; do [ -e socket ] && break; sleep 0.05; done
     lacks timeout 10 nbdinfo --size "$uri"
     holds grep -q ENVOL_E_KEY_DISABLED server.err
     envol key enable cmk.key
@@ -315,7 +315,7 @@ test_file_system() {
         echo "SKIP ext4 over nbdfuse: $(cat err)"
     fi
     losetup -d "$loop"
-    umount block
+    umount block || umount -l block
     wait "$fuse"
     lacks grep -q canary dev.vol
     stop

@@ -37,7 +37,7 @@ test_killed_import() {
     import=$!
     exec 3>pipe
     head -c 3000000 random >&3
-    for _ in $(seq 100); do
+    for _ in {1..600}; do
         if [ "$(stat -c %s k.vol.d/log-0000000000000001)" -gt 2000000 ]; then break; fi
         sleep 0.05
     done

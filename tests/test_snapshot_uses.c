@@ -381,7 +381,7 @@ struct job {
     struct snapshot_fixture *s;
     const struct snapshot_model *model;
     const uint8_t *uuid;
-    int ready;
+    int ready, stay; /* says that the image is open; reads when it may be closed */
 };
 
 static int read_elsewhere(void *argument)
@@ -404,6 +404,7 @@ static int read_elsewhere(void *argument)
             child_expects(volume_page_version(&s->f, i, job->model->version[i], s->f.other) ==
                           job->model->version[i]);
         }
+    child_expects(read(job->stay, &byte, 1) == 1);
     child_expects(envol_volume_close(image) == ENVOL_OK);
     envol_space_close(space);
     envol_store_close(store);
@@ -425,7 +426,7 @@ START_TEST(another_process_reads_on)
     pthread_t thread;
     void *result;
     struct job job;
-    int ends[2];
+    int ends[2], stay[2];
     char byte;
 
     ck_assert_int_eq(envol_file_store_open(test_path("volume"), ENVOL_FILE_CREATE, &store, NULL),
@@ -439,17 +440,21 @@ START_TEST(another_process_reads_on)
     snapshot_make(&s, uuid);
     model = s.model;
     ck_assert_int_eq(pipe(ends), 0);
-    job = (struct job){&s, &model, uuid, ends[1]};
+    ck_assert_int_eq(pipe(stay), 0);
+    job = (struct job){&s, &model, uuid, ends[1], stay[0]};
     ck_assert_int_eq(pthread_create(&thread, NULL, run_child, &job), 0);
     ck_assert_int_eq(read(ends[0], &byte, 1), 1);
     ck_status(envol_snapshot_delete(s.f.volume, uuid, &s.f.error), ENVOL_E_BUSY);
     for (unsigned i = 0; i < 60; i++)
         snapshot_put(&s, test_random() % (3 * s.chunk), 1);
     snapshot_truncate(&s, s.chunk);
+    ck_assert_int_eq(write(stay[1], &byte, 1), 1);
     pthread_join(thread, &result);
     ck_assert_int_eq((int)(intptr_t)result, 0);
-    close(ends[0]);
-    close(ends[1]);
+    for (int i = 0; i < 2; i++) {
+        close(ends[i]);
+        close(stay[i]);
+    }
     ck_ok(envol_snapshot_delete(s.f.volume, uuid, &s.f.error));
     snapshot_fixture_free(&s);
 }
