@@ -2,6 +2,7 @@
 /* Backups and restores that go well, and those that are refused or stopped. */
 #include "backup_fixture.h"
 #include "base/memory.h"
+#include "children.h"
 #include "support.h"
 
 #include <stdlib.h>
@@ -484,6 +485,34 @@ END_TEST
 
 /* --- Raw copies --- */
 
+static int copy_in_child(void *argument)
+{
+    struct backup_fixture *b = argument;
+
+    child_expects(ck_note(envol_backup_raw(b->f.store, tape_sink, &b->tape, NULL, NULL, NULL)) ==
+                  ENVOL_E_FORKED);
+    return 0;
+}
+
+/* By a child, and of a volume whose header is no more. */
+START_TEST(raw_copies_that_are_refused)
+{
+    const uint8_t wrong = 1;
+    struct backup_fixture b;
+
+    if (!backup_fixture_create(&b, &volume_shapes[shapes[_i]], 0))
+        return;
+    fill(&b);
+    volume_fixture_close(&b.f);
+    ck_assert_int_eq(test_in_child(copy_in_child, &b), 0);
+    for (uint64_t copy = 0; copy < 2; copy++)
+        volume_store_put(b.f.store, copy * 32768 + 200, &wrong, 1);
+    ck_status(envol_backup_raw(b.f.store, tape_sink, &b.tape, NULL, NULL, NULL), ENVOL_E_CORRUPT);
+    ck_assert_uint_eq(b.tape.count, 0);
+    backup_fixture_free(&b);
+}
+END_TEST
+
 START_TEST(raw_copies)
 {
     struct backup_fixture b;
@@ -535,6 +564,7 @@ int main(void)
     tcase_add_loop_test(calls, bad_pages, 0, GCM_SHAPES);
     tcase_add_loop_test(calls, states, 0, SHAPES);
     tcase_add_test(calls, arguments);
+    tcase_add_loop_test(calls, raw_copies_that_are_refused, 0, SHAPES);
     tcase_add_loop_test(calls, raw_copies, 0, SHAPES);
     suite_add_tcase(suite, calls);
     return test_run(suite);

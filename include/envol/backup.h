@@ -56,7 +56,8 @@ struct envol_backup_options {
                                NULL: none */
 };
 
-/* What a backup is. */
+/* What a backup is.  Zeros but for struct_size before a call: verify and apply take note and
+ * note_capacity from it. */
 struct envol_backup_result {
     size_t struct_size;
     uint8_t uuid[ENVOL_UUID_BYTES];

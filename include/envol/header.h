@@ -184,7 +184,7 @@ ENVOL_API ENVOL_NONNULL(1) const
  * ENVOL_E_WRONG_KEY, ENVOL_E_VERSION (a feature this library lacks), ENVOL_E_CORRUPT,
  * ENVOL_E_STALE (older than the anchor, or its generation under another MAC), ENVOL_E_POLICY (the
  * anchor is of another volume), ENVOL_E_STATE (a new header that was not sealed; a restore is
- * unfinished: envol_backup(3)),
+ * unfinished: envol_restore(3)),
  * ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_UNSUPPORTED (no AES kernel), ENVOL_E_ARGUMENT.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status

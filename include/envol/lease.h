@@ -105,8 +105,8 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_lease_info(struct envol_lease 
 
 /*
  * Ends the lease; its thread stops within 100 ms if the provider honours its cancel flag.  Keys
- * that were wiped stay wiped.  No poll may be in progress.  Closing the volume does this first.
- * NULL is ignored.
+ * that were wiped stay wiped.  No poll may be in progress.  Closing the volume does this first,
+ * and the handle is gone then.  NULL is ignored.
  */
 ENVOL_API void envol_lease_stop(struct envol_lease *lease);
 
