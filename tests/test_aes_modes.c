@@ -106,6 +106,12 @@ static void gcm_in_place(const struct envol_aes_kernel *kernel, const void *key,
     all_bytes(at + m->bytes, sizeof(buffer) - shift - m->bytes, CANARY);
 }
 
+/* Under a tool, in which the reference takes long, every fifth: still each rest of 16 and 64. */
+static size_t length_step(void)
+{
+    return test_tool() == NULL ? 1 : 5;
+}
+
 START_TEST(gcm_every_length)
 {
     const struct envol_aes_kernel *kernel = test_kernel(_i);
@@ -115,7 +121,7 @@ START_TEST(gcm_every_length)
 
     if (kernel == NULL)
         return;
-    for (size_t bytes = 0; bytes <= LENGTH_MAX; bytes++) {
+    for (size_t bytes = 0; bytes <= LENGTH_MAX; bytes += length_step()) {
         if (bytes % 64 == 0) {
             test_fill(raw, sizeof(raw));
             ck_assert_int_eq(kernel->gcm_init(key, raw), ENVOL_OK);
@@ -229,7 +235,7 @@ START_TEST(xts_every_length)
 
     if (kernel == NULL)
         return;
-    for (size_t bytes = 16; bytes <= LENGTH_MAX; bytes++) {
+    for (size_t bytes = 16; bytes <= LENGTH_MAX; bytes += length_step()) {
         size_t shift = bytes % 33, from = 16 + bytes % 29;
         if (bytes % 64 == 16) {
             test_fill(raw, sizeof(raw));

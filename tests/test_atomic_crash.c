@@ -248,7 +248,7 @@ static void check_image(const struct crash_image *image, void *ctx)
     struct crash_store *crash;
     struct volume_fixture g;
 
-    if (++h->images % crash_store_sample(97, 17, 5) != 0)
+    if (++h->images % crash_store_sample(97, 29, 17) != 0)
         return;
     g = open_image(h, image, &crash);
     check_pages(h, &g, image->calls, image->story);

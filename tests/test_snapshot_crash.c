@@ -333,7 +333,7 @@ static void check_image(const struct crash_image *image, void *ctx)
     struct crash_store *crash;
     struct snapshot_fixture g;
 
-    if (++h->images % crash_store_sample(97, 23, 5) != 0)
+    if (++h->images % crash_store_sample(97, 23, 11) != 0)
         return;
     if (++h->checked % 4 == 1)
         check_reader(h, image);
