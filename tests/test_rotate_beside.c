@@ -280,16 +280,125 @@ START_TEST(a_reader_of_the_copy)
 }
 END_TEST
 
+/* --- Growth that a step lets in before it fails --- */
+
+struct failure {
+    enum watched_call kind;
+    unsigned nth; /* after the journal was written */
+    enum envol_status growth;
+};
+
+/* The header: a growing call writes it again itself.  The run: its journal is where growth would
+ * go.  A sync that failed: no header can be written any more. */
+static const struct failure failures[] = {
+    {WATCHED_WRITE, 1, ENVOL_OK},  {WATCHED_WRITE, 2, ENVOL_OK},  {WATCHED_WRITE, 3, ENVOL_E_IO},
+    {WATCHED_WRITE, 4, ENVOL_OK},  {WATCHED_WRITE, 5, ENVOL_OK},  {WATCHED_SYNC, 2, ENVOL_E_IO},
+    {WATCHED_SYNC, 3, ENVOL_E_IO}, {WATCHED_SYNC, 4, ENVOL_E_IO}, {WATCHED_SYNC, 5, ENVOL_E_IO},
+};
+enum { FAILURES = sizeof(failures) / sizeof(failures[0]) };
+
+/* A write beyond the end that waits for a step that then fails; false: no kernel. */
+static bool grow_beside(struct volume_fixture *f, int which, const struct failure *failure,
+                        uint64_t page_no)
+{
+    struct call sweep, writer;
+    unsigned nth = failure->nth;
+
+    if (!begin(f, which))
+        return false;
+    if (f->shape->sparse && failure->kind == WATCHED_WRITE && nth > 3)
+        nth++; /* a run with a hole is written in two pieces */
+    watched_halt(f->watched, WATCHED_WRITE, 1);
+    start(&sweep, f, step, 0);
+    ck_assert(watched_await_halt(f->watched, WATCHED_WRITE, &sweep.done));
+    start(&writer, f, write_page, page_no);
+    ck_assert(waits(&writer));
+    watched_fail(f->watched, failure->kind, nth, ENVOL_E_IO);
+    watched_go_on(f->watched, WATCHED_WRITE);
+    end(&sweep, ENVOL_E_IO);
+    end(&writer, failure->growth);
+    return true;
+}
+
+static void expect_grown(struct volume_fixture *f, const struct failure *failure, uint64_t page_no)
+{
+    for (uint64_t p = 0; p < PAGES; p++)
+        expect(f, p);
+    if (failure->growth == ENVOL_OK)
+        volume_page_expect(f, page_no, 2);
+    else
+        volume_page_expect_status(f, page_no, ENVOL_E_RANGE);
+}
+
+/* In the process that it happened in, and in the next one. */
+START_TEST(growth_beside_a_failing_step)
+{
+    const struct failure *failure = &failures[_i / SHAPES];
+    uint64_t page_no = (_i + _i / SHAPES) % 2 == 0 ? PAGES : PAGES + 3;
+    struct volume_fixture f;
+
+    if (grow_beside(&f, _i % SHAPES, failure, page_no)) {
+        if (failure->kind != WATCHED_SYNC)
+            ck_ok(envol_volume_sync(f.volume));
+        volume_fixture_kill(&f);
+        volume_fixture_open(&f, 0, ENVOL_OK);
+        expect_grown(&f, failure, page_no);
+        volume_page_put(&f, page_no, 2);
+        finish(&f, page_no);
+        volume_fixture_free(&f);
+    }
+    if (failure->kind != WATCHED_SYNC && grow_beside(&f, _i % SHAPES, failure, page_no)) {
+        ck_ok(envol_volume_rotate_step(f.volume, 1, NULL, &f.error));
+        expect_grown(&f, failure, page_no);
+        volume_page_put(&f, page_no, 2);
+        finish(&f, page_no);
+        volume_fixture_free(&f);
+    }
+}
+END_TEST
+
+/* The end of the store is to be cut off, and the header on disk, which cannot be written, names the
+ * journal that lies there. */
+START_TEST(a_journal_is_not_cut_off)
+{
+    struct volume_fixture f;
+    struct envol_volume *volume;
+
+    if (!begin(&f, _i))
+        return;
+    volume_page_fill(&f, PAGES, 2, f.page);
+    watched_fail(f.watched, WATCHED_WRITE, 1, ENVOL_E_IO);
+    ck_status(envol_page_write(f.volume, PAGES, f.page), ENVOL_E_IO);
+    watched_fail(f.watched, WATCHED_WRITE, 3, ENVOL_E_IO);
+    ck_status(envol_volume_rotate_step(f.volume, RUN, NULL, &f.error), ENVOL_E_IO);
+    watched_fail(f.watched, WATCHED_LOCK, 1, ENVOL_E_BUSY);
+    volume = f.volume;
+    f.volume = NULL;
+    ck_status(envol_volume_close(volume), ENVOL_E_BUSY);
+    volume_fixture_open(&f, 0, ENVOL_OK);
+    for (uint64_t p = 0; p < PAGES; p++)
+        expect(&f, p);
+    volume_page_put(&f, PAGES, 2);
+    finish(&f, PAGES);
+    volume_fixture_free(&f);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("rotate beside");
     TCase *halts = tcase_create("halts");
+    TCase *growth = tcase_create("growth");
 
     tcase_set_timeout(halts, 60);
     tcase_add_loop_test(halts, reads_do_not_wait, 0, SHAPES);
     tcase_add_loop_test(halts, a_reader_at_the_store, 0, SHAPES);
     tcase_add_loop_test(halts, a_reader_of_the_copy, 0, 2 * SHAPES);
     suite_add_tcase(s, halts);
+    tcase_set_timeout(growth, 60);
+    tcase_add_loop_test(growth, growth_beside_a_failing_step, 0, FAILURES * SHAPES);
+    tcase_add_loop_test(growth, a_journal_is_not_cut_off, 0, SHAPES);
+    suite_add_tcase(s, growth);
     return s;
 }
 

@@ -294,12 +294,17 @@ enum envol_status envol_volume_place(struct envol_volume *volume, const uint8_t 
     if (!envol_volume_is_own(volume))
         return envol_fail(error, ENVOL_E_FORKED, "a forked child cannot grow the volume");
     pthread_mutex_lock(&volume->growth);
+    /* A step that was in progress when this call was let in may have failed since. */
+    status = envol_rotation_clear_end(volume, error);
+    if (status != ENVOL_OK)
+        goto out;
     if (first > atomic_load(&volume->pages))
         status = close_gap(volume, first, error);
     else
         status = overwrite_start(volume, &records, &first, &n, error);
     if (status == ENVOL_OK)
         status = append(volume, records, first, n, error);
+out:
     pthread_mutex_unlock(&volume->growth);
     return status;
 }

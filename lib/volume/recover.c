@@ -225,7 +225,9 @@ enum envol_status envol_volume_cut_store(struct envol_volume *volume, struct env
     volume->cut_due = true;
     if (volume->header->rotation.hot_count > 0)
         return ENVOL_OK; /* the journal is there: after the next step, or at the next open */
-    status = shorten_store(volume, error);
+    status = envol_rotation_clear_end(volume, error);
+    if (status == ENVOL_OK)
+        status = shorten_store(volume, error);
     volume->cut_due = status != ENVOL_OK;
     if (status == ENVOL_OK) {
         volume->cut_end = 0;

@@ -72,6 +72,19 @@ enum envol_status envol_rotation_measure(struct envol_volume *volume, struct env
     return status == ENVOL_OK ? status : envol_fail(error, status, NULL);
 }
 
+enum envol_status envol_rotation_clear_end(struct envol_volume *volume, struct envol_error *error)
+{
+    enum envol_status status = ENVOL_OK;
+
+    if (!envol_rotation_is_xts(volume))
+        return status;
+    if (atomic_load(&volume->header_due))
+        status = envol_volume_commit(volume, volume->mark, volume->clean, error);
+    if (status == ENVOL_OK && volume->header->rotation.hot_count > 0)
+        status = envol_fail(error, ENVOL_E_IO, "a step of the rotation failed: repeat it first");
+    return status;
+}
+
 void envol_rotation_cut(struct envol_volume *volume, uint64_t pages)
 {
     struct envol_rotation_record *record = &volume->header->rotation;
@@ -88,12 +101,13 @@ void envol_rotation_cut(struct envol_volume *volume, uint64_t pages)
 }
 
 /* A sync may come late, and its pages be fewer than those of another.  What is not synced yet is
- * never told: a crash would leave pages that the store ends before. */
+ * never told: a crash would leave pages that the store ends before.  While a run is half-way there
+ * is no growth to tell of, and its journal stays where the header says that it is. */
 bool envol_rotation_note_end(struct envol_volume *volume, uint64_t pages)
 {
     struct envol_rotation_record *record = &volume->header->rotation;
 
-    if (!envol_rotation_is_xts(volume) || record->pages >= pages)
+    if (!envol_rotation_is_xts(volume) || record->hot_count > 0 || record->pages >= pages)
         return false;
     record->pages = record->journal_page = pages;
     if (atomic_load(&volume->sweep.next) == ENVOL_SWEEP_DONE)

@@ -46,6 +46,12 @@ enum envol_status envol_rotation_measure(struct envol_volume *volume, struct env
 /* Tells the header of pages that are on stable storage; whether that is news.  Growth, or access
  * alone. */
 bool envol_rotation_note_end(struct envol_volume *volume, uint64_t pages);
+/*
+ * Before anything is written or cut beyond the last page, where the journal of a run that is
+ * half-way lies: a header whose update failed is written first, as the one on disk may name such a
+ * run.  ENVOL_E_IO: there is one, and its step has to be repeated.  Growth, or access alone.
+ */
+enum envol_status envol_rotation_clear_end(struct envol_volume *volume, struct envol_error *error);
 /* Tells it that pages are cut off, before they are; those that come in their place are of the epoch
  * of their place. */
 void envol_rotation_cut(struct envol_volume *volume, uint64_t pages);
