@@ -339,7 +339,52 @@ static Suite *suite(void)
     return s;
 }
 
+/* --- Cuts that the header does not follow --- */
+
+/* The header's lock, and the first and the second of its copies. */
+static void fail_cut(struct slot_fixture *s, int which)
+{
+    enum envol_status expected = which == 0 ? ENVOL_E_BUSY : ENVOL_E_IO;
+
+    if (which == 0)
+        watched_fail(s->f.watched, WATCHED_LOCK, 1, ENVOL_E_BUSY);
+    else
+        watched_fail(s->f.watched, WATCHED_WRITE, (unsigned)which, ENVOL_E_IO);
+    ck_status(envol_volume_truncate(s->f.volume, 3, &s->f.error), expected);
+    ck_assert_uint_eq(envol_volume_pages(s->f.volume), SLOT_PAGES);
+}
+
+/* With pages of both epochs, and when all were visited. */
+START_TEST(a_cut_that_fails)
+{
+    for (int which = 0; which < 6; which++) {
+        struct slot_fixture s;
+
+        if (!slot_fixture_begin(&s, _i == 1, NULL))
+            return;
+        volume_fixture_reopen(&s.f); /* the header has nothing to follow */
+        ck_assert_int_eq(rotate_begin(&s), ENVOL_OK);
+        ck_assert_int_eq(which < 3 ? rotate_step(&s, 8) : rotate_run(&s), ENVOL_OK);
+        fail_cut(&s, which % 3);
+        rotate_expect_all(&s);
+        volume_page_put(&s.f, 5, 1);
+        ck_ok(envol_volume_sync(s.f.volume));
+        if (which % 2 == 0) {
+            volume_fixture_kill(&s.f);
+            volume_fixture_open(&s.f, 0, ENVOL_OK);
+        }
+        rotate_expect_all(&s);
+        ck_assert_int_eq(rotate_run(&s), ENVOL_OK);
+        ck_assert_int_eq(rotate_finish(&s, 0), ENVOL_OK);
+        volume_fixture_reopen(&s.f);
+        rotate_expect_all(&s);
+        slot_fixture_end(&s);
+    }
+}
+END_TEST
+
 int main(void)
 {
     return test_run(suite());
 }
+    tcase_add_loop_test(pages, a_cut_that_fails, 0, 2);

@@ -17,6 +17,24 @@ static enum envol_status check_resizable(struct envol_volume *volume, struct env
                               : status;
 }
 
+/* A header that does not go over leaves the end where it was, and pages under the epochs that they
+ * are of. */
+static enum envol_status cut_rotating(struct envol_volume *volume, uint64_t pages,
+                                      struct envol_error *error)
+{
+    const struct envol_rotation_record before = volume->header->rotation;
+    uint64_t next = atomic_load(&volume->sweep.next);
+    enum envol_status status;
+
+    envol_rotation_cut(volume, pages);
+    status = envol_volume_cut(volume, pages, error);
+    if (atomic_load(&volume->pages) != pages) {
+        volume->header->rotation = before;
+        atomic_store(&volume->sweep.next, next);
+    }
+    return status;
+}
+
 static enum envol_status shrink(struct envol_volume *volume, uint64_t pages,
                                 struct envol_error *error)
 {
@@ -27,10 +45,11 @@ static enum envol_status shrink(struct envol_volume *volume, uint64_t pages,
         status = envol_volume_flush(volume, error);
     if (status == ENVOL_OK)
         status = envol_volume_preserve(volume, pages, atomic_load(&volume->pages) - pages, error);
-    if (status != ENVOL_OK || envol_rotation_is_xts(volume)) {
-        if (status == ENVOL_OK)
-            envol_rotation_cut(volume, pages);
-    } else if (!volume->gcm) { /* the store's size is the number of pages */
+    if (status != ENVOL_OK)
+        return status;
+    if (envol_rotation_is_xts(volume))
+        return cut_rotating(volume, pages, error);
+    if (!volume->gcm) { /* the store's size is the number of pages */
         status = envol_store_resize(volume->store, envol_volume_offset(volume, pages), error);
         if (status == ENVOL_OK)
             envol_volume_set_end(volume, pages);
