@@ -259,6 +259,32 @@ START_TEST(a_child_that_closes)
 }
 END_TEST
 
+/* Records that it wrote can be made durable; the header is the parent's. */
+static int syncs_in_the_dark(void *argument)
+{
+    struct family *family = argument;
+
+    alarm(20);
+    child_expects(ck_note(envol_volume_sync(family->l.f.volume)) == ENVOL_OK);
+    return 0;
+}
+
+/* A thread of the parent was in the middle of growth when it forked. */
+START_TEST(a_child_waits_for_no_thread_of_its_parent)
+{
+    struct family family;
+
+    if (!begin(&family, _i == 0 ? 0 : 5, ENVOL_OPEN_INHERIT))
+        return;
+    lease_go_dark(&family.l);
+    pthread_mutex_lock(&family.l.f.volume->growth);
+    ck_assert_int_eq(test_in_child(syncs_in_the_dark, &family), 0);
+    pthread_mutex_unlock(&family.l.f.volume->growth);
+    lease_come_back(&family.l);
+    end(&family);
+}
+END_TEST
+
 /* --- Forks at any moment --- */
 
 /* A child reads until it is told that the keys are gone; what it reads is never wrong. */
@@ -329,6 +355,7 @@ int main(void)
     tcase_add_loop_test(tests, a_child_has_no_lease, 0, 2);
     tcase_add_test(tests, forked_comes_before_revoked);
     tcase_add_test(tests, a_child_that_closes);
+    tcase_add_loop_test(tests, a_child_waits_for_no_thread_of_its_parent, 0, 2);
     tcase_add_loop_test(tests, forked_while_keys_come_and_go, 0, 2);
     suite_add_tcase(suite, tests);
     return test_run(suite);

@@ -44,7 +44,19 @@ static enum envol_status flush_pages(struct envol_volume *volume)
     return status == ENVOL_OK ? envol_volume_flush(volume, NULL) : status;
 }
 
-/* Without keys: records that were written are sealed, and can be made durable; a header cannot. */
+/* Whether the header has to follow pages that were synced. */
+static bool is_header_due(struct envol_volume *volume)
+{
+    bool due;
+
+    pthread_mutex_lock(&volume->growth);
+    due = volume->header_due || volume->raise_due || volume->cut_due;
+    pthread_mutex_unlock(&volume->growth);
+    return due;
+}
+
+/* Without keys: records that were written are sealed, and can be made durable; a header, which is
+ * no forked child's anyway, cannot. */
 static enum envol_status sync_in_the_dark(struct envol_volume *volume)
 {
     enum envol_status status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
@@ -53,10 +65,8 @@ static enum envol_status sync_in_the_dark(struct envol_volume *volume)
         return status;
     if (!volume->read_only)
         status = flush_pages(volume);
-    pthread_mutex_lock(&volume->growth);
-    if (status == ENVOL_OK && (volume->header_due || volume->raise_due || volume->cut_due))
+    if (status == ENVOL_OK && envol_volume_is_own(volume) && is_header_due(volume))
         status = ENVOL_E_KEY_REVOKED;
-    pthread_mutex_unlock(&volume->growth);
     envol_volume_leave(volume);
     return status;
 }
