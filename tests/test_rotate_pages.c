@@ -211,6 +211,25 @@ START_TEST(the_ledger)
 }
 END_TEST
 
+/* A page that a writer was at is read again: it is one of its epoch, and the others of theirs. */
+START_TEST(the_ledger_reads_again)
+{
+    struct slot_fixture s;
+    const struct envol_ledger *ledger;
+
+    if (!slot_fixture_begin(&s, false, NULL))
+        return;
+    ck_assert_int_eq(rotate_begin(&s), ENVOL_OK);
+    volume_page_put(&s.f, 12, 1);
+    watched_tear_reads(s.f.watched, volume_record_at(&s.f, 12), s.f.stride_bytes, 1);
+    ledger = rotate_ledger(&s);
+    ck_assert_uint_eq(ledger->bad, 0);
+    ck_assert_uint_eq(ledger->epochs[0].pages, 1);
+    ck_assert_uint_eq(ledger->epochs[1].pages, SLOT_PAGES - 1);
+    slot_fixture_end(&s);
+}
+END_TEST
+
 /* --- Records that are not the volume's --- */
 
 static void blob(struct slot_fixture *s, bool seal, uint8_t *sealed, enum envol_status expected)
@@ -320,25 +339,6 @@ START_TEST(no_pages)
 }
 END_TEST
 
-static Suite *suite(void)
-{
-    Suite *s = suite_create("rotate pages");
-    TCase *pages = tcase_create("pages");
-
-    tcase_set_timeout(pages, 60);
-    tcase_add_test(pages, bad_pages_stay_as_they_are);
-    tcase_add_test(pages, bad_pages_are_abandoned);
-    tcase_add_test(pages, old_records_are_refused);
-    tcase_add_loop_test(pages, a_bad_sector, 0, 2);
-    tcase_add_test(pages, the_table_is_full);
-    tcase_add_loop_test(pages, the_ledger, 0, 2);
-    tcase_add_loop_test(pages, older_deks_are_kept, 0, 4);
-    tcase_add_loop_test(pages, the_next_gives_them_up, 0, 2);
-    tcase_add_loop_test(pages, no_pages, 0, 4);
-    suite_add_tcase(s, pages);
-    return s;
-}
-
 /* --- Cuts that the header does not follow --- */
 
 /* The header's lock, and the first and the second of its copies. */
@@ -383,8 +383,28 @@ START_TEST(a_cut_that_fails)
 }
 END_TEST
 
+static Suite *suite(void)
+{
+    Suite *s = suite_create("rotate pages");
+    TCase *pages = tcase_create("pages");
+
+    tcase_set_timeout(pages, 60);
+    tcase_add_test(pages, bad_pages_stay_as_they_are);
+    tcase_add_test(pages, bad_pages_are_abandoned);
+    tcase_add_test(pages, old_records_are_refused);
+    tcase_add_loop_test(pages, a_bad_sector, 0, 2);
+    tcase_add_test(pages, the_table_is_full);
+    tcase_add_loop_test(pages, the_ledger, 0, 2);
+    tcase_add_test(pages, the_ledger_reads_again);
+    tcase_add_loop_test(pages, older_deks_are_kept, 0, 4);
+    tcase_add_loop_test(pages, the_next_gives_them_up, 0, 2);
+    tcase_add_loop_test(pages, no_pages, 0, 4);
+    tcase_add_loop_test(pages, a_cut_that_fails, 0, 2);
+    suite_add_tcase(s, pages);
+    return s;
+}
+
 int main(void)
 {
     return test_run(suite());
 }
-    tcase_add_loop_test(pages, a_cut_that_fails, 0, 2);

@@ -60,14 +60,6 @@ static enum envol_status note(struct count *c, const struct envol_page_io *io,
     return ENVOL_OK;
 }
 
-static bool all_read(const struct envol_page_io *ios, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ios[i].status != ENVOL_OK && ios[i].status != ENVOL_E_UNWRITTEN)
-            return false;
-    return true;
-}
-
 /* The lane's buffer holds the records of the last reading: where some were read more than once,
  * each page is read anew. */
 static enum envol_status count_run(struct count *c, struct envol_page_io *ios, size_t n)
@@ -76,8 +68,7 @@ static enum envol_status count_run(struct count *c, struct envol_page_io *ios, s
     enum envol_status status = ENVOL_OK;
     bool at_once;
 
-    envol_volume_read_pages(c->volume, c->lane, ios, n, &details);
-    at_once = all_read(ios, n);
+    at_once = envol_volume_read_pages(c->volume, c->lane, ios, n, &details);
     for (size_t i = 0; status == ENVOL_OK && i < n; i++) {
         if (!at_once)
             envol_volume_read_pages(c->volume, c->lane, &ios[i], 1, &details);

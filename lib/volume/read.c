@@ -220,7 +220,7 @@ static void read_again(struct envol_volume *volume, struct envol_volume_lane *la
         atomic_fetch_sub(&volume->patience_ms, waited_ms);
 }
 
-void envol_volume_read_pages(struct envol_volume *volume, struct envol_volume_lane *lane,
+bool envol_volume_read_pages(struct envol_volume *volume, struct envol_volume_lane *lane,
                              struct envol_page_io *ios, size_t n, struct envol_error *details)
 {
     enum envol_status status;
@@ -241,6 +241,7 @@ void envol_volume_read_pages(struct envol_volume *volume, struct envol_volume_la
     for (size_t i = 0; i < n; i++)
         if (ios[i].status == ENVOL_E_CORRUPT && is_beyond(volume, &ios[i]))
             ios[i].status = ENVOL_E_RANGE;
+    return status == ENVOL_OK && bad == 0;
 }
 
 void envol_volume_tell(const struct envol_page_io *io, const struct envol_error *details,

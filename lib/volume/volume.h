@@ -290,8 +290,9 @@ enum envol_status envol_volume_set_restore(struct envol_volume *volume,
 
 /* read.c */
 envol_volume_transfer envol_volume_read_run;
-/* The same without a word on the whole: details tells of the first page that the store failed. */
-void envol_volume_read_pages(struct envol_volume *volume, struct envol_volume_lane *lane,
+/* The same without a word on the whole: details tells of the first page that the store failed.
+ * False: some were read again, and the lane's buffer does not hold the pages' records. */
+bool envol_volume_read_pages(struct envol_volume *volume, struct envol_volume_lane *lane,
                              struct envol_page_io *ios, size_t n, struct envol_error *details);
 /* Tells of a page that failed, in the store's words where they are of that page. */
 void envol_volume_tell(const struct envol_page_io *io, const struct envol_error *details,
