@@ -3,6 +3,7 @@
  * A rotation beside readers in other handles: stale, then refreshed, with one provider call for
  * each new DEK and none on the way of a page; leases, and keys that went meanwhile.
  */
+#include "faults.h"
 #include "header/header.h"
 #include "support.h"
 #include "volume/rotation.h"
@@ -245,6 +246,43 @@ START_TEST(a_lease_is_refused_the_new_dek)
 }
 END_TEST
 
+/* The service gives the keys, and what follows fails: they are away as before. */
+START_TEST(dark_readers_follow_or_stay_dark)
+{
+    struct pair p;
+    struct envol_lease *lease;
+    enum envol_status status = ENVOL_E_NO_MEMORY;
+
+    faults_set_allocator();
+    if (!begin_pair(&p, 0))
+        return;
+    lease = start_lease(&p.reader, 1000);
+    ck_assert_int_eq(rotate_begin(&p), ENVOL_OK);
+    fake_kms_set_state(p.writer.kms, VOLUME_KEY, FAKE_KEY_DISABLED);
+    ck_ok(envol_lease_poll(lease, 2001, NULL));
+    ck_status(envol_lease_poll(lease, 5001, NULL), ENVOL_E_KEY_REVOKED);
+    fake_kms_set_state(p.writer.kms, VOLUME_KEY, FAKE_KEY_ENABLED);
+    volume_page_put(&p.writer, PAGES, 1); /* the end is to be searched for */
+    for (unsigned nth = 1; status != ENVOL_OK; nth++) {
+        envol_volume_close_lanes(p.reader.volume);
+        faults_arm(FAULT_ALLOC, nth, false);
+        status =
+            ck_note(envol_volume_unlock(p.reader.volume, &p.reader.cmk, 1, NULL, &p.reader.error));
+        faults_disarm();
+        if (status == ENVOL_OK)
+            break;
+        ck_assert_int_eq(status, ENVOL_E_NO_MEMORY);
+        volume_page_expect_status(&p.reader, 1, ENVOL_E_KEY_REVOKED);
+        ck_assert_int_eq(volume_info_of(&p.reader).lease_state, ENVOL_LEASE_INACCESSIBLE);
+    }
+    for (uint64_t i = 0; i <= PAGES; i++)
+        volume_page_expect(&p.reader, i, 1);
+    ck_assert_int_eq(volume_info_of(&p.reader).lease_state, ENVOL_LEASE_AVAILABLE);
+    ck_assert_uint_eq(volume_info_of(&p.reader).header.epoch, 2);
+    end_pair(&p);
+}
+END_TEST
+
 struct called {
     struct pair *p;
     unsigned times;
@@ -387,6 +425,7 @@ static Suite *suite(void)
     tcase_add_test(readers, a_dropped_slot_leads_nowhere);
     tcase_add_test(readers, a_lease_follows);
     tcase_add_test(readers, a_lease_is_refused_the_new_dek);
+    tcase_add_test(readers, dark_readers_follow_or_stay_dark);
     tcase_add_test(readers, a_callback_cannot_rotate);
     tcase_add_loop_test(readers, a_writer_with_a_lease, 0, VOLUME_SHAPES);
     tcase_add_loop_test(readers, xts_is_rotated_alone, 5, VOLUME_SHAPES);

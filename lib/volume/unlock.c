@@ -81,9 +81,29 @@ static enum envol_status follow(struct envol_volume *volume, struct found *found
     if (status != ENVOL_OK)
         return status;
     volume->header = found->header;
+    status = envol_volume_measure(volume, NULL);
+    if (status != ENVOL_OK) {
+        volume->header = old;
+        return status;
+    }
     found->header = NULL;
     envol_header_free(old);
-    return envol_volume_measure(volume, NULL);
+    return ENVOL_OK;
+}
+
+/* Keys that were away come back, or stay away: a lease does not look after them before it is
+ * renewed. */
+static enum envol_status restore(struct envol_volume *volume, struct found *found)
+{
+    bool were_away = envol_keyring_check(volume->keyring) == ENVOL_E_KEY_REVOKED;
+    enum envol_status status = envol_keyring_restore(volume->keyring, found->keyring);
+
+    if (status != ENVOL_OK)
+        return status;
+    status = follow(volume, found);
+    if (status != ENVOL_OK && were_away)
+        envol_keyring_revoke(volume->keyring);
+    return status;
 }
 
 static enum envol_status bring_back(struct envol_volume *volume, struct found *found)
@@ -93,9 +113,7 @@ static enum envol_status bring_back(struct envol_volume *volume, struct found *f
     pthread_rwlock_wrlock(&volume->access);
     status = check(volume, found);
     if (status == ENVOL_OK)
-        status = envol_keyring_restore(volume->keyring, found->keyring);
-    if (status == ENVOL_OK)
-        status = follow(volume, found);
+        status = restore(volume, found);
     if (status == ENVOL_OK) {
         volume->opened_slot = found->slot_id;
         volume->opened_by = found->provider;
