@@ -240,6 +240,54 @@ START_TEST(cut_and_grown)
 }
 END_TEST
 
+/* --- Steps beside beginnings and ends --- */
+
+struct stepper {
+    struct volume_fixture *f;
+    atomic_bool stop;
+    enum envol_status status; /* the first that is not one of those to expect */
+};
+
+static void *step_on_and_on(void *argument)
+{
+    struct stepper *stepper = argument;
+
+    while (!atomic_load(&stepper->stop) && stepper->status == ENVOL_OK) {
+        struct envol_rotation r = {.struct_size = sizeof(r)};
+        enum envol_status status =
+            ck_note(envol_volume_rotate_step(stepper->f->volume, 3, &r, NULL));
+        if (status != ENVOL_E_STATE) /* between two rotations */
+            stepper->status = status;
+    }
+    return NULL;
+}
+
+/* What a step shows is of the header that there is. */
+START_TEST(steps_beside_beginnings)
+{
+    struct volume_fixture f;
+    struct stepper stepper = {.f = &f};
+    pthread_t thread;
+
+    if (!volume_fixture_create(&f, &volume_shapes[_i == 1 ? 5 : 0]))
+        return;
+    for (uint64_t p = 0; p < 20; p++)
+        volume_page_put(&f, p, 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, step_on_and_on, &stepper), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        ck_ok(envol_volume_rotate_begin(f.volume, &f.cmk, 1, 0, NULL, &f.error));
+        ck_ok(envol_volume_rotate_run(f.volume, 0, NULL, NULL, NULL, &f.error));
+        ck_ok(envol_volume_rotate_finish(f.volume, 0, &f.error));
+    }
+    atomic_store(&stepper.stop, true);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(stepper.status, ENVOL_OK);
+    for (uint64_t p = 0; p < 20; p++)
+        volume_page_expect(&f, p, 1);
+    volume_fixture_free(&f);
+}
+END_TEST
+
 /* --- A store that fails --- */
 
 static enum envol_status try_all(struct volume_fixture *f)
@@ -449,6 +497,7 @@ static Suite *suite(void)
     tcase_set_timeout(threads, 240);
     tcase_add_loop_test(threads, beside_four_threads, 0, SHAPES);
     tcase_add_loop_test(threads, cut_and_grown, 0, SHAPES);
+    tcase_add_loop_test(threads, steps_beside_beginnings, 0, 2);
     suite_add_tcase(s, threads);
     tcase_set_timeout(store, 240);
     tcase_add_loop_test(store, each_call_fails, 0, 12);

@@ -132,10 +132,23 @@ static bool is_sound(const struct envol_rotation *rotation)
     return rotation == NULL || ENVOL_FITS(rotation, rotation);
 }
 
+/* The header is not another thread's to replace meanwhile. */
+static enum envol_status show(struct envol_volume *volume, struct envol_rotation *rotation,
+                              struct envol_error *error)
+{
+    enum envol_status status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
+
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, NULL);
+    envol_rotation_show(volume, rotation);
+    envol_volume_leave(volume);
+    return ENVOL_OK;
+}
+
 static enum envol_status step_and_show(struct envol_volume *volume, uint64_t max_pages,
                                        struct envol_rotation *rotation, struct envol_error *error)
 {
-    enum envol_status status = check_handle(volume, error);
+    enum envol_status shown, status = check_handle(volume, error);
 
     if (status != ENVOL_OK)
         return status;
@@ -144,8 +157,8 @@ static enum envol_status step_and_show(struct envol_volume *volume, uint64_t max
     if (status == ENVOL_OK)
         status = step(volume, max_pages > 0 ? max_pages : volume->run, error);
     pthread_mutex_unlock(&volume->sweep.turn);
-    envol_rotation_show(volume, rotation);
-    return status;
+    shown = show(volume, rotation, status == ENVOL_OK ? error : NULL);
+    return status == ENVOL_OK ? shown : status;
 }
 
 enum envol_status envol_volume_rotate_step(struct envol_volume *volume, uint64_t max_pages,
