@@ -140,6 +140,34 @@ START_TEST(a_bad_sector)
 }
 END_TEST
 
+/* A page that is torn at home and whole in the double-write area reads. */
+START_TEST(a_home_that_failed)
+{
+    static const int shapes[] = {0, 4, 5, 8};
+    struct envol_rotation r = {.struct_size = sizeof(r)};
+    struct envol_store *store;
+    struct watched_store *watched = watched_store_new(&store);
+    struct volume_fixture f;
+
+    if (!volume_fixture_create_atomic(&f, &volume_shapes[shapes[_i]], store))
+        return;
+    for (uint64_t i = 0; i < 6; i++)
+        volume_page_put(&f, i, 1);
+    ck_ok(envol_volume_sync(f.volume));
+    ck_ok(envol_volume_rotate_begin(f.volume, &f.cmk, 1, 0, NULL, &f.error));
+    watched_fail(watched, WATCHED_WRITE, 3, ENVOL_E_IO); /* a slot's records, its head, home */
+    volume_page_fill(&f, 2, 2, f.page);
+    ck_status(envol_page_write(f.volume, 2, f.page), ENVOL_E_IO);
+    ck_ok(envol_volume_rotate_run(f.volume, 0, NULL, NULL, &r, &f.error));
+    ck_assert_uint_eq(r.bad, 0);
+    ck_ok(envol_volume_rotate_finish(f.volume, 0, &f.error));
+    ck_assert_uint_eq(volume_info_of(&f).header.retained_epochs, 0);
+    for (uint64_t i = 0; i < 6; i++)
+        volume_page_expect(&f, i, i == 2 ? 2 : 1);
+    volume_fixture_free(&f);
+}
+END_TEST
+
 /* Each rotation leaves a DEK behind: there is room for four. */
 START_TEST(the_table_is_full)
 {
@@ -393,6 +421,7 @@ static Suite *suite(void)
     tcase_add_test(pages, bad_pages_are_abandoned);
     tcase_add_test(pages, old_records_are_refused);
     tcase_add_loop_test(pages, a_bad_sector, 0, 2);
+    tcase_add_loop_test(pages, a_home_that_failed, 0, 4);
     tcase_add_test(pages, the_table_is_full);
     tcase_add_loop_test(pages, the_ledger, 0, 2);
     tcase_add_test(pages, the_ledger_reads_again);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "page/seal.h"
+#include "volume/area.h"
 #include "volume/rotation.h"
 
 /* The run that is being visited. */
@@ -162,10 +163,14 @@ static enum envol_status write_all(struct visit *v, struct envol_error *error)
     return status;
 }
 
+/* Whoever wrote these pages has left: one that failed on its way home is whole in the double-write
+ * area, and not bad. */
 static enum envol_status visit(struct visit *v, struct envol_error *error)
 {
-    enum envol_status status;
+    enum envol_status status = envol_area_settle(v->volume, error);
 
+    if (status != ENVOL_OK)
+        return status;
     read_all(v);
     status = seal_again(v);
     if (status != ENVOL_OK)
