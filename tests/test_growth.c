@@ -486,6 +486,61 @@ START_TEST(a_failed_append_leaves_no_pages)
 }
 END_TEST
 
+/* A batch that begins over pages above the mark and tears the last of them: a crash after the next
+ * sync must not take it for the place where the pages end. */
+START_TEST(a_failed_append_over_the_end)
+{
+    struct volume_fixture f;
+    struct envol_page_io ios[3];
+
+    if (!volume_fixture_create(&f, &volume_shapes[_i]))
+        return;
+    if (f.volume->run >= 3) {
+        for (uint64_t i = 0; i < 10; i++)
+            volume_page_put(&f, i, 1);
+        for (size_t i = 0; i < 3; i++)
+            ios[i] = (struct envol_page_io){.page_no = 8 + i, .page = f.other};
+        memset(f.other, 0x5b, f.page_bytes);
+        watched_fail(f.watched, WATCHED_WRITE, 1, ENVOL_E_IO);
+        ck_status(envol_page_write_batch(f.volume, ios, 3, &f.error), ENVOL_E_IO);
+        ck_ok(envol_volume_sync(f.volume));
+        volume_fixture_kill(&f);
+        volume_fixture_open(&f, 0, ENVOL_OK);
+        ck_assert_uint_eq(envol_volume_pages(f.volume), 10);
+        if (f.gcm)
+            volume_page_expect_status(&f, 9, ENVOL_E_CORRUPT);
+        volume_page_expect(&f, 7, 1);
+    }
+    volume_fixture_free(&f);
+}
+END_TEST
+
+/* What growth that failed left behind is no page after a truncation to the pages that there are. */
+START_TEST(set_to_the_pages_that_there_are)
+{
+    struct volume_fixture f;
+    struct envol_page_io ios[8];
+
+    if (!volume_fixture_create(&f, &volume_shapes[_i]))
+        return;
+    volume_page_put(&f, 0, 1);
+    for (size_t i = 0; i < 8; i++)
+        ios[i] = (struct envol_page_io){.page_no = 1 + i, .page = f.page};
+    watched_fail(f.watched, WATCHED_WRITE, 1, ENVOL_E_IO);
+    if (f.volume->run >= 8) { /* else each page is a transfer of its own */
+        ck_status(envol_page_write_batch(f.volume, ios, 8, &f.error), ENVOL_E_IO);
+        ck_ok(envol_volume_truncate(f.volume, 1, &f.error));
+        ck_assert_uint_eq(volume_store_bytes(f.store), volume_record_at(&f, 1));
+        volume_fixture_kill(&f);
+        volume_fixture_open(&f, 0, ENVOL_OK);
+        ck_assert_uint_eq(envol_volume_pages(f.volume), 1);
+        volume_page_expect(&f, 0, 1);
+    }
+    watched_fail(f.watched, WATCHED_WRITE, 0, ENVOL_OK);
+    volume_fixture_free(&f);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *suite = suite_create("growth");
@@ -504,6 +559,8 @@ static Suite *suite(void)
     tcase_add_loop_test(tcase, a_cut_that_failed_is_made_up_for, 0, VOLUME_SHAPES);
     tcase_add_loop_test(tcase, a_half_made_update_is_finished, 0, VOLUME_GCM_SHAPES + 1);
     tcase_add_loop_test(tcase, a_failed_append_leaves_no_pages, 0, VOLUME_SHAPES);
+    tcase_add_loop_test(tcase, a_failed_append_over_the_end, 0, VOLUME_SHAPES);
+    tcase_add_loop_test(tcase, set_to_the_pages_that_there_are, 0, VOLUME_SHAPES);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -180,6 +180,16 @@ enum envol_status envol_volume_extend(struct envol_volume *volume, struct envol_
     return status;
 }
 
+/* What was to be pages is cut off; the write may have begun with pages that exist. */
+static void note_failed(struct envol_volume *volume, uint64_t first, uint64_t to)
+{
+    uint64_t end = atomic_load(&volume->pages);
+
+    if (first < end)
+        envol_volume_note_torn(volume, first, end - first);
+    envol_volume_note_cut(volume, to);
+}
+
 static enum envol_status append(struct envol_volume *volume, const uint8_t *records, uint64_t first,
                                 uint64_t n, struct envol_error *error)
 {
@@ -192,7 +202,7 @@ static enum envol_status append(struct envol_volume *volume, const uint8_t *reco
         status = envol_store_write(volume->store, envol_volume_offset(volume, first), records,
                                    (size_t)(step * volume->stride_bytes), error);
         if (status != ENVOL_OK) {
-            envol_volume_note_cut(volume, first + step);
+            note_failed(volume, first, first + step);
             return status;
         }
         records += step * volume->stride_bytes;

@@ -71,6 +71,8 @@ static enum envol_status grow(struct envol_volume *volume, uint64_t pages,
     envol_volume_lane_give(volume, lane);
     if (status == ENVOL_OK)
         status = envol_volume_flush(volume, error);
+    if (status == ENVOL_OK && volume->cut_due) /* no page came, so nothing was cut before it */
+        status = envol_volume_cut_store(volume, error);
     if (status == ENVOL_OK)
         envol_rotation_note_end(volume, pages);
     return status == ENVOL_OK ? envol_volume_commit(volume, pages, true, error) : status;
