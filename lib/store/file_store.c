@@ -32,8 +32,9 @@ struct file {
     bool is_device;
     bool read_only;
     uint32_t alignment_bytes;
-    _Atomic bool resized;     /* since the last sync */
-    _Atomic int failed_errno; /* of the first sync that failed */
+    _Atomic uint64_t resizes;        /* how many there were */
+    _Atomic uint64_t resizes_synced; /* how many of them a sync covered */
+    _Atomic int failed_errno;        /* of the first sync that failed */
 };
 
 static enum envol_status file_read(void *state, uint64_t offset, void *buffer, size_t bytes,
@@ -86,16 +87,21 @@ static enum envol_status file_write(void *state, uint64_t offset, const void *bu
 
 /*
  * fdatasync covers what is needed to read the data back, a larger size included; that it covers a
- * smaller size too is no promise, so a resize asks for fsync.
+ * smaller size too is no promise, so a resize asks for fsync: of each sync that begins before one
+ * has returned, as threads sync side by side.
  */
 static int sync_once(struct file *file)
 {
-    bool resized = atomic_exchange(&file->resized, false);
+    uint64_t resizes = atomic_load(&file->resizes);
+    uint64_t synced = atomic_load(&file->resizes_synced);
     int result;
 
     do
-        result = resized ? fsync(file->fd) : fdatasync(file->fd);
+        result = synced < resizes ? fsync(file->fd) : fdatasync(file->fd);
     while (result != 0 && errno == EINTR);
+    while (result == 0 && synced < resizes &&
+           !atomic_compare_exchange_weak(&file->resizes_synced, &synced, resizes))
+        ;
     return result;
 }
 
@@ -157,7 +163,7 @@ static enum envol_status file_resize(void *state, uint64_t bytes)
     while (result != 0 && errno == EINTR);
     if (result != 0)
         return ENVOL_E_IO;
-    atomic_store(&file->resized, true);
+    atomic_fetch_add(&file->resizes, 1);
     return ENVOL_OK;
 }
 
