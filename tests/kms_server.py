@@ -17,7 +17,8 @@ each with one line; it ends with its input.
     state KEY STATE           Enabled, Disabled, PendingDeletion
     key NAME derived|plain    a Transit key
     rotate NAME, floor NAME N versions of a Transit key, and min_decryption_version
-    token TOKEN [POLICY]      the Vault token that is good; POLICY "none" may do nothing
+    token TOKEN [POLICY]      the Vault token that is good; POLICY "none" may look at itself alone,
+                              "nothing" not even that
     lease SECONDS, role SECRET-ID  of Vault logins
     count WHAT                how many requests of a kind came: see note()
     last WHAT                 a field of the last key service request
@@ -360,12 +361,12 @@ def vault(request, body):
         return vault_login(body)
     if request.headers.get("X-Vault-Token") != world.token:
         raise VaultFailure(403, "permission denied")
-    if words == ["auth", "token", "lookup-self"]:
+    if words == ["auth", "token", "lookup-self"] and world.policy != "nothing":
         return {"data": {"ttl": 100}}
     if words == ["auth", "token", "renew-self"]:
         world.note("renew")
         return {"auth": {"client_token": world.token, "lease_duration": world.lease}}
-    if world.policy == "none":
+    if world.policy in ("none", "nothing"):
         raise VaultFailure(403, "1 error occurred:\n\t* permission denied\n\n")
     if words[0] != "transit":
         raise VaultFailure(404, f'no handler for route "{request.path[4:]}". route entry not found.')

@@ -246,17 +246,6 @@ START_TEST(a_volumes_life)
 }
 END_TEST
 
-START_TEST(a_policy_and_a_bad_token_are_told_apart)
-{
-    ck_assert_int_eq(generate(KEY), ENVOL_OK);
-    key_server_say("token test-token none");
-    ck_assert_int_eq(unwrap(KEY), ENVOL_E_KEY_DENIED);
-    ck_assert_ptr_nonnull(strstr(error.message, "permission denied"));
-    key_server_say("token another-token");
-    ck_assert_int_eq(unwrap(KEY), ENVOL_E_CREDENTIALS);
-}
-END_TEST
-
 START_TEST(sends_the_namespace)
 {
     struct envol_vault_options options = vault_options();
@@ -533,7 +522,6 @@ static Suite *suite(void)
     tcase_add_test(c, blobs_that_are_not_transits);
     tcase_add_test(c, states_of_a_key);
     tcase_add_test(c, a_volumes_life);
-    tcase_add_test(c, a_policy_and_a_bad_token_are_told_apart);
     tcase_add_test(c, sends_the_namespace);
     tcase_add_test(c, environments);
     tcase_add_test(c, the_file_of_vault_login);

@@ -101,21 +101,28 @@ enum envol_status envol_kms_vault_once(const struct envol_vault *vault,
 }
 
 /*
- * "permission denied" is what a policy and an expired token both say.  A token may always look at
- * itself: where it may not, the token is at fault, and not the key's policy.
+ * "permission denied" is what a policy says, and of older servers an expired token too.  Looking at
+ * itself is what the policy "default" lets a token do: where it may, the key's policy is at fault.
+ * Where it may not, the token is taken to be, as a lease must not believe a refusal that may be
+ * none.
  */
 static enum envol_status explain_denial(const struct envol_vault *vault,
                                         const struct envol_kms_patience *patience,
                                         struct envol_vault_call *call, struct envol_error *error)
 {
-    struct envol_error denial = ENVOL_ERROR_INIT;
+    struct envol_error failure = ENVOL_ERROR_INIT;
     enum envol_status status =
-        envol_kms_vault_once(vault, patience, "auth/token/lookup-self", NULL, call, &denial);
+        envol_kms_vault_once(vault, patience, "auth/token/lookup-self", NULL, call, &failure);
 
-    if (status != ENVOL_E_KEY_DENIED && status != ENVOL_E_CREDENTIALS)
-        return ENVOL_E_KEY_DENIED;
-    return envol_kms_fail(error, ENVOL_E_CREDENTIALS, "403",
-                          "Vault: the token is not valid, or has expired");
+    if (status == ENVOL_E_KEY_DENIED || status == ENVOL_E_CREDENTIALS)
+        return envol_kms_fail(error, ENVOL_E_CREDENTIALS, "403",
+                              "Vault: the token is not valid, or has expired, or its policies do "
+                              "not allow auth/token/lookup-self");
+    /* Nothing is known of the token then. */
+    if (status == ENVOL_E_CANCELLED || status == ENVOL_E_NO_MEMORY ||
+        envol_status_is_retryable(status))
+        return envol_kms_fail(error, status, failure.provider_code, "%s", failure.message);
+    return ENVOL_E_KEY_DENIED;
 }
 
 enum envol_status envol_kms_vault_ask(struct envol_vault *vault,
