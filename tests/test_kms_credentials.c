@@ -2,7 +2,6 @@
 /* Where credentials of AWS come from, when they are fetched anew, and what configures the rest. */
 #include "key_server.h"
 #include "kms_fixture.h"
-#include "prompt.h"
 
 #include "kms/aws.h"
 #include <pthread.h>
@@ -169,55 +168,6 @@ START_TEST(assumes_a_role_with_a_web_identity)
     ck_assert_str_eq(key_server_say("last identity"), "the.web/token");
     ck_assert_int_eq(key_server_count("AssumeRoleWithWebIdentity"), 1);
     ck_assert_ptr_nonnull(strstr(key_server_say("last session"), "libenvol-"));
-}
-END_TEST
-
-START_TEST(asks_a_process)
-{
-    char config[1200];
-    const char *script = key_file_write(
-        "print", "test \"$1\" = 'two words' || exit 1\n"
-                 "echo '{\"Version\":1,\"AccessKeyId\":\"ASIAGIVEN\",\"SecretAccessKey\":"
-                 "\"given-secret\",\"SessionToken\":\"given/token==\"}'\n");
-
-    key_server_say("accept ASIAGIVEN given-secret given/token==");
-    snprintf(config, sizeof(config), "[default]\ncredential_process = sh %s \"two\\ words\"\n",
-             script);
-    write_files("", config);
-    ck_assert_int_eq(call_once(), ENVOL_OK);
-    snprintf(config, sizeof(config), "[default]\ncredential_process = sh %s 'other words'\n",
-             script);
-    write_files("", config);
-    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
-    write_files("", "[default]\ncredential_process = /nonexistent\n");
-    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
-    /* Under valgrind posix_spawn cannot tell the parent, and the child exits with 127. */
-    if (test_tool() == NULL)
-        ck_assert_ptr_nonnull(strstr(error.message, "No such file"));
-    write_files("", "[default]\ncredential_process = sh 'open\n");
-    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
-    write_files("", "[default]\ncredential_process = echo '{\"AccessKeyId\":\"a\"}'\n");
-    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
-    write_files("", "[default]\ncredential_process = cat /dev/zero\n");
-    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
-    ck_assert_ptr_nonnull(strstr(error.message, "too much"));
-}
-END_TEST
-
-START_TEST(a_process_that_hangs_is_given_up)
-{
-    struct envol_key_request request = kms_request(AWS_KEY, NULL);
-    struct envol_provider *provider;
-    struct prompt prompt = {0};
-
-    write_files("", "[default]\ncredential_process = sleep 30\n");
-    provider = aws_open(NULL);
-    do {
-        request.deadline_ms = clock_ms() + 100;
-        ck_status(envol_provider_generate(provider, &request, dek, &wrapped, &error),
-                  ENVOL_E_TIMEOUT);
-    } while (prompt_is_late(&prompt, clock_ms() - request.deadline_ms));
-    envol_provider_close(provider);
 }
 END_TEST
 
@@ -426,8 +376,6 @@ static Suite *suite(void)
     tcase_add_test(c, assumes_a_role);
     tcase_add_test(c, roles_that_go_wrong);
     tcase_add_test(c, assumes_a_role_with_a_web_identity);
-    tcase_add_test(c, asks_a_process);
-    tcase_add_test(c, a_process_that_hangs_is_given_up);
     tcase_add_test(c, from_a_container);
     tcase_add_test(c, hosts_of_containers);
     tcase_add_test(c, from_an_instance);

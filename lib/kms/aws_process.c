@@ -63,36 +63,76 @@ static bool divide(char *text, char *words[WORDS_MAX + 1])
     return count > 0 && *from == '\0';
 }
 
+/* The library's own threads block all signals, and many programs ignore SIGPIPE; a process that
+ * inherited that could not be stopped, and would not see that nobody reads it. */
+static int set_signals(posix_spawnattr_t *attributes)
+{
+    sigset_t none, pipes;
+    int failed;
+
+    sigemptyset(&none);
+    sigemptyset(&pipes);
+    sigaddset(&pipes, SIGPIPE);
+    failed = posix_spawnattr_setsigmask(attributes, &none);
+    if (failed == 0)
+        failed = posix_spawnattr_setsigdefault(attributes, &pipes);
+    if (failed == 0)
+        failed =
+            posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    return failed;
+}
+
+static int set_files(posix_spawn_file_actions_t *actions, int output)
+{
+    int failed = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+
+    if (failed != 0)
+        return failed;
+    return posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+}
+
 static int start(char *words[], int output, pid_t *child)
 {
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     int failed = posix_spawn_file_actions_init(&actions);
 
     if (failed != 0)
         return failed;
-    failed = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    failed = posix_spawnattr_init(&attributes);
+    if (failed != 0)
+        goto out;
+    failed = set_files(&actions, output);
     if (failed == 0)
-        failed = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        failed = set_signals(&attributes);
     if (failed == 0)
-        failed = posix_spawnp(child, words[0], &actions, NULL, words, environ);
+        failed = posix_spawnp(child, words[0], &actions, &attributes, words, environ);
+    posix_spawnattr_destroy(&attributes);
+out:
     posix_spawn_file_actions_destroy(&actions);
     return failed;
 }
 
-/* Until it closes its output. */
-static enum envol_status collect(struct envol_aws_fetch *fetch, int input, size_t *bytes)
+static enum envol_status check_time(const struct envol_aws_fetch *fetch, uint64_t end_ms)
 {
-    uint64_t end_ms = envol_kms_now_ms() + PROCESS_TIMEOUT_MS;
+    enum envol_status status = envol_kms_patience_check(fetch->patience, fetch->error);
 
+    if (status == ENVOL_OK && envol_kms_now_ms() >= end_ms)
+        status = envol_kms_fail(fetch->error, ENVOL_E_TIMEOUT, "", "credential_process hangs");
+    return status;
+}
+
+/* Until it closes its output. */
+static enum envol_status collect(struct envol_aws_fetch *fetch, int input, uint64_t end_ms,
+                                 size_t *bytes)
+{
     for (;;) {
         struct pollfd ready = {.fd = input, .events = POLLIN};
-        enum envol_status status = envol_kms_patience_check(fetch->patience, fetch->error);
+        enum envol_status status = check_time(fetch, end_ms);
         ssize_t count;
 
         if (status != ENVOL_OK)
             return status;
-        if (envol_kms_now_ms() >= end_ms)
-            return envol_kms_fail(fetch->error, ENVOL_E_TIMEOUT, "", "credential_process hangs");
         if (poll(&ready, 1, ENVOL_KMS_POLL_MS) <= 0)
             continue;
         count = read(input, fetch->room + *bytes, ENVOL_AWS_ANSWER_MAX - 1 - *bytes);
@@ -108,39 +148,66 @@ static enum envol_status collect(struct envol_aws_fetch *fetch, int input, size_
     }
 }
 
-/* A process that did not end by itself is not waited for any longer. */
-static bool reap(pid_t child, bool is_done)
+static void stop(pid_t child)
 {
-    int how = 0;
-
-    if (!is_done)
-        kill(child, SIGKILL);
-    while (waitpid(child, &how, 0) < 0 && errno == EINTR)
+    kill(child, SIGKILL);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
         continue;
-    return WIFEXITED(how) && WEXITSTATUS(how) == 0;
+}
+
+/* Its output is closed, so it mostly ends within a moment; if not, it is stopped in time. */
+static enum envol_status reap(const struct envol_aws_fetch *fetch, pid_t child, uint64_t end_ms,
+                              const char *name)
+{
+    int how = 0, pause_ms = 1;
+
+    while (waitpid(child, &how, WNOHANG) == 0) {
+        enum envol_status status = check_time(fetch, end_ms);
+
+        if (status != ENVOL_OK) {
+            stop(child);
+            return status;
+        }
+        poll(NULL, 0, pause_ms);
+        pause_ms = 2 * pause_ms < ENVOL_KMS_POLL_MS ? 2 * pause_ms : ENVOL_KMS_POLL_MS;
+    }
+    if (WIFEXITED(how) && WEXITSTATUS(how) == 0)
+        return ENVOL_OK;
+    return envol_kms_fail(fetch->error, ENVOL_E_CREDENTIALS, "", "%.64s failed", name);
+}
+
+static enum envol_status run(struct envol_aws_fetch *fetch, char *words[], size_t *bytes)
+{
+    uint64_t end_ms = envol_kms_now_ms() + PROCESS_TIMEOUT_MS;
+    int ends[2], failed;
+    pid_t child = 0;
+    enum envol_status status;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return envol_kms_fail_errno(fetch->error, ENVOL_E_CREDENTIALS, errno, "pipe");
+    failed = start(words, ends[1], &child);
+    close(ends[1]);
+    status = failed != 0 ? envol_kms_fail_errno(fetch->error, ENVOL_E_CREDENTIALS, failed, words[0])
+                         : collect(fetch, ends[0], end_ms, bytes);
+    close(ends[0]);
+    if (status == ENVOL_OK)
+        return reap(fetch, child, end_ms, words[0]);
+    if (failed == 0)
+        stop(child);
+    return status;
 }
 
 enum envol_status envol_kms_aws_from_process(struct envol_aws_fetch *fetch, const char *command)
 {
     char text[ENVOL_AWS_TEXT_MAX + 2], *words[WORDS_MAX + 1];
-    int ends[2], failed;
     size_t bytes = 0;
-    pid_t child = 0;
     enum envol_status status;
 
     strcpy(text, command);
     if (!divide(text, words))
         return envol_kms_fail(fetch->error, ENVOL_E_CREDENTIALS, "",
                               "credential_process: not a command");
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return envol_kms_fail_errno(fetch->error, ENVOL_E_CREDENTIALS, errno, "pipe");
-    failed = start(words, ends[1], &child);
-    close(ends[1]);
-    status = failed != 0 ? envol_kms_fail_errno(fetch->error, ENVOL_E_CREDENTIALS, failed, words[0])
-                         : collect(fetch, ends[0], &bytes);
-    close(ends[0]);
-    if (failed == 0 && !reap(child, status == ENVOL_OK) && status == ENVOL_OK)
-        status = envol_kms_fail(fetch->error, ENVOL_E_CREDENTIALS, "", "%.64s failed", words[0]);
+    status = run(fetch, words, &bytes);
     return status == ENVOL_OK
                ? envol_kms_aws_read_json(fetch, bytes, "SessionToken", "credential_process")
                : status;
