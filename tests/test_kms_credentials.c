@@ -220,6 +220,45 @@ START_TEST(hosts_of_containers)
 }
 END_TEST
 
+/* What is on this machine is spoken to directly, however its URL is written. */
+START_TEST(no_proxy_to_a_loopback_address)
+{
+    struct envol_vault_options options = vault_options();
+    struct envol_key_request request = kms_request("transit/one", NULL);
+    struct envol_provider *vault;
+    char url[64];
+
+    snprintf(url, sizeof(url), "HTTP://%s", key_server.url + strlen("http://"));
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("AWS_ENDPOINT_URL", url, 1);
+    write_files("[base]\n" GOOD_KEYS,
+                "[profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n");
+    setenv("AWS_PROFILE", "role", 1);
+    ck_assert_int_eq(call_once(), ENVOL_OK);
+    ck_assert_int_eq(key_server_count("AssumeRole"), 1);
+    options.address = url;
+    vault = vault_open(&options);
+    key_server_say("key one derived");
+    ck_ok(envol_provider_generate(vault, &request, dek, &wrapped, &error));
+    envol_provider_close(vault);
+}
+END_TEST
+
+START_TEST(loopback_addresses)
+{
+    static const char *const here[] = {"http://127.0.0.1:80", "HTTPS://127.1.2.3/x?y",
+                                       "https://[::1]:1/", "https://localhost"};
+    static const char *const elsewhere[] = {"https://example.org", "https://127.0.0.1.example.org",
+                                            "https://128.0.0.1",   "https://[::2]",
+                                            "127.0.0.1",           ""};
+
+    for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
+        ck_assert_msg(envol_kms_is_loopback_url(here[i]), "%s", here[i]);
+    for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
+        ck_assert_msg(!envol_kms_is_loopback_url(elsewhere[i]), "%s", elsewhere[i]);
+}
+END_TEST
+
 START_TEST(from_an_instance)
 {
     unsetenv("AWS_EC2_METADATA_DISABLED");
@@ -378,6 +417,8 @@ static Suite *suite(void)
     tcase_add_test(c, assumes_a_role_with_a_web_identity);
     tcase_add_test(c, from_a_container);
     tcase_add_test(c, hosts_of_containers);
+    tcase_add_test(c, no_proxy_to_a_loopback_address);
+    tcase_add_test(c, loopback_addresses);
     tcase_add_test(c, from_an_instance);
     tcase_add_test(c, are_kept_while_they_are_good);
     tcase_add_test(c, are_fetched_anew_when_refused);

@@ -49,6 +49,13 @@ START_TEST(a_good_certificate)
 }
 END_TEST
 
+START_TEST(no_proxy_to_a_loopback_address)
+{
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    ck_assert_int_eq(call(key_server.ports[1], key_server_ca()), ENVOL_OK);
+}
+END_TEST
+
 static void is_refused(int port, const char *ca_file)
 {
     ck_assert_int_eq(call(port, ca_file), ENVOL_E_PROVIDER);
@@ -158,6 +165,7 @@ static Suite *suite(void)
     TCase *c = key_server_case(s, "certificates", key_server_begin_tls);
 
     tcase_add_test(c, a_good_certificate);
+    tcase_add_test(c, no_proxy_to_a_loopback_address);
     tcase_add_test(c, an_authority_that_nobody_trusts);
     tcase_add_test(c, another_authority);
     tcase_add_test(c, an_authority_that_is_not_there);

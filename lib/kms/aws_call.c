@@ -5,7 +5,6 @@
 #include "kms/fail.h"
 #include <sodium.h>
 #include <stdio.h>
-#include <string.h>
 
 #define CONTENT_TYPE "application/x-amz-json-1.1"
 
@@ -22,7 +21,7 @@ static enum envol_status exchange_once(struct envol_aws *aws,
         .body = call->body,
         .body_bytes = body_bytes,
         .ca_file = aws->settings.ca_file[0] == '\0' ? NULL : aws->settings.ca_file,
-        .is_local = strncmp(call->url, "http:", 5) == 0,
+        .is_local = envol_kms_is_loopback_url(call->url),
         .answer = call->answer,
         .capacity = sizeof(call->answer),
     };

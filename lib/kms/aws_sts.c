@@ -118,7 +118,7 @@ static enum envol_status post(struct envol_aws_fetch *fetch, const struct envol_
     enum envol_status status;
 
     fits = fits && !body->full;
-    exchange.is_local = strncmp(url, "http:", 5) == 0;
+    exchange.is_local = envol_kms_is_loopback_url(url);
     if (fits && is_signed)
         fits = envol_kms_aws_sign(fetch->credentials, &signing, &exchange);
     if (!fits)

@@ -96,7 +96,7 @@ static CURLcode set_policy(CURL *curl, const struct envol_kms_exchange *exchange
 
 #define SET(option, value)                                                                         \
     failed = failed != CURLE_OK ? failed : curl_easy_setopt(curl, option, value)
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_PROTOCOLS_STR, exchange->is_local ? "http,https" : "https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);

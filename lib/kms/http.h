@@ -36,6 +36,8 @@ enum envol_status envol_kms_http_begin(struct envol_error *error);
  * fragment.  Cuts slashes at its end.  False if it is none.
  */
 bool envol_kms_is_endpoint(char *url);
+/* Such an endpoint, or a URL on one, whose host is a loopback address, whatever its scheme. */
+bool envol_kms_is_loopback_url(const char *url);
 /* An http or https URL whose host is one of a list of literal addresses, or a loopback address. */
 bool envol_kms_is_local_url(const char *url, const char *const *hosts, size_t count);
 

@@ -56,6 +56,16 @@ bool envol_kms_is_endpoint(char *url)
     return allowed;
 }
 
+bool envol_kms_is_loopback_url(const char *url)
+{
+    bool is_https = false;
+    char *host = parse_host(url, &is_https, true);
+    bool is_local = host != NULL && is_loopback(host);
+
+    curl_free(host);
+    return is_local;
+}
+
 bool envol_kms_is_local_url(const char *url, const char *const *hosts, size_t count)
 {
     bool is_https = false;

@@ -83,7 +83,7 @@ enum envol_status envol_kms_vault_once(const struct envol_vault *vault,
         .body = body == NULL ? NULL : body->data,
         .body_bytes = body == NULL ? 0 : body->length,
         .ca_file = settings->ca_file[0] == '\0' ? NULL : settings->ca_file,
-        .is_local = strncmp(settings->address, "http:", 5) == 0,
+        .is_local = envol_kms_is_loopback_url(settings->address),
         .answer = call->answer,
         .capacity = call->capacity,
     };
