@@ -135,6 +135,8 @@ START_TEST(assumes_a_role)
 }
 END_TEST
 
+#define NO_SOURCE "profile p: the source of its role has no credentials"
+
 START_TEST(roles_that_go_wrong)
 {
     static const struct {
@@ -148,6 +150,9 @@ START_TEST(roles_that_go_wrong)
         {"[profile p]\nrole_arn=a\nsource_profile=base\nmfa_serial=m\n", "mfa_serial"},
         {"[profile p]\nrole_arn=a\ncredential_source=Environment2\n", "credential_source"},
         {"[profile p]\nrole_arn=a\nweb_identity_token_file=/nonexistent\n", "/nonexistent"},
+        {"[profile p]\nrole_arn=a\ncredential_source=EcsContainer\n", NO_SOURCE},
+        {"[profile p]\nrole_arn=a\ncredential_source=Ec2InstanceMetadata\n", NO_SOURCE},
+        {"[profile p]\nrole_arn=a\nsource_profile=p\n", NO_SOURCE},
     };
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -272,6 +277,22 @@ START_TEST(from_an_instance)
     ck_assert_ptr_nonnull(strstr(error.message, "no AWS credentials"));
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://example.org", 1);
     ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
+}
+END_TEST
+
+/* The instance has a role, but it is not what the profile asks for. */
+START_TEST(no_other_principal)
+{
+    unsetenv("AWS_EC2_METADATA_DISABLED");
+    setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", key_server.url, 1);
+    key_server_say("accept ASIAGIVEN given-secret given/token==");
+    write_files("", "[default]\nrole_arn=arn:aws:iam::1:role/r\ncredential_source=EcsContainer\n");
+    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
+    ck_assert_ptr_nonnull(strstr(error.message, "profile default: the source of its role"));
+    write_files("[default]\naws_access_key_id = AKIDEXAMPLE\n", "");
+    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
+    ck_assert_ptr_nonnull(strstr(error.message, "go together"));
+    ck_assert_int_eq(key_server_count("imds-token"), 0);
 }
 END_TEST
 
@@ -420,6 +441,7 @@ static Suite *suite(void)
     tcase_add_test(c, no_proxy_to_a_loopback_address);
     tcase_add_test(c, loopback_addresses);
     tcase_add_test(c, from_an_instance);
+    tcase_add_test(c, no_other_principal);
     tcase_add_test(c, are_kept_while_they_are_good);
     tcase_add_test(c, are_fetched_anew_when_refused);
     tcase_add_test(c, expired_tokens_are_replaced);

@@ -36,10 +36,16 @@ static enum envol_status static_keys(struct envol_aws_fetch *fetch, const struct
                                      const char *profile)
 {
     struct envol_aws_credentials *out = fetch->credentials;
+    bool has_id =
+        get(files, profile, "aws_access_key_id", out->access_key_id, sizeof(out->access_key_id));
+    bool has_secret = get(files, profile, "aws_secret_access_key", out->secret_access_key,
+                          sizeof(out->secret_access_key));
 
-    if (!get(files, profile, "aws_access_key_id", out->access_key_id, sizeof(out->access_key_id)) ||
-        !get(files, profile, "aws_secret_access_key", out->secret_access_key,
-             sizeof(out->secret_access_key))) {
+    if (has_id != has_secret)
+        return envol_kms_fail(fetch->error, ENVOL_E_CREDENTIALS, "",
+                              "profile %s: aws_access_key_id and aws_secret_access_key go together",
+                              profile);
+    if (!has_id) {
         fetch->is_there = false;
         return ENVOL_E_CREDENTIALS;
     }
@@ -100,7 +106,15 @@ static enum envol_status role(struct envol_aws_fetch *fetch, const struct files 
                               "profile %s: mfa_serial needs a person; use another profile",
                               profile);
     status = role_source(fetch, files, profile, depth);
-    return status == ENVOL_OK ? envol_kms_aws_assume_role(fetch, &assumed) : status;
+    if (status == ENVOL_OK)
+        return envol_kms_aws_assume_role(fetch, &assumed);
+    /* The search would go on, and find another principal than the one that is asked for. */
+    if (!fetch->is_there) {
+        fetch->is_there = true;
+        return envol_kms_fail(fetch->error, status, "",
+                              "profile %s: the source of its role has no credentials", profile);
+    }
+    return status;
 }
 
 static enum envol_status from(struct envol_aws_fetch *fetch, const struct files *files,
@@ -115,7 +129,8 @@ static enum envol_status from(struct envol_aws_fetch *fetch, const struct files 
     if (get(files, profile, "role_arn", text, sizeof(text)))
         return role(fetch, files, profile, depth);
     status = static_keys(fetch, files, profile);
-    if (status != ENVOL_OK && get(files, profile, "credential_process", text, sizeof(text))) {
+    if (status != ENVOL_OK && !fetch->is_there &&
+        get(files, profile, "credential_process", text, sizeof(text))) {
         fetch->is_there = true;
         status = envol_kms_aws_from_process(fetch, text);
     }
