@@ -46,8 +46,8 @@ struct envol_aws_kms_options {
  * credentials when a call first needs them and again 15 minutes before they expire.  options may
  * be NULL.  *provider is NULL on failure.  The statuses of its calls stand in
  * envol_aws_kms_provider(3).
- * ENVOL_E_ARGUMENT (options, endpoint, Region), ENVOL_E_NO_MEMORY, ENVOL_E_UNSUPPORTED (a libcurl
- * without TLS).
+ * ENVOL_E_ARGUMENT (options, endpoint, Region), ENVOL_E_CREDENTIALS (a config file of more than
+ * 1 MiB), ENVOL_E_NO_MEMORY, ENVOL_E_UNSUPPORTED (a libcurl without TLS).
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_aws_kms_provider_open(const struct envol_aws_kms_options *options,

@@ -414,6 +414,45 @@ START_TEST(region_and_endpoint_of_the_config_file)
 }
 END_TEST
 
+/* A file of so many bytes of comments, and then text. */
+static const char *long_file(const char *name, size_t bytes, const char *text)
+{
+    static char whole[2 << 20];
+    size_t length = 0;
+
+    while (length < bytes)
+        length += (size_t)sprintf(whole + length, "# %061d\n", 0);
+    strcpy(whole + length, text);
+    return key_file_write(name, whole);
+}
+
+/* Of hundreds of profiles. */
+START_TEST(long_files)
+{
+    setenv("AWS_CONFIG_FILE", long_file("config", 900000, "[profile mine]\nregion=eu-west-3\n"), 1);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", long_file("credentials", 32768, "[mine]\n" GOOD_KEYS), 1);
+    setenv("AWS_PROFILE", "mine", 1);
+    unsetenv("AWS_REGION");
+    ck_assert_int_eq(call_once(), ENVOL_OK);
+}
+END_TEST
+
+/* One that is not read might have said who this is: it is not as good as none. */
+START_TEST(files_that_are_too_long)
+{
+    struct envol_provider *provider = NULL;
+
+    setenv("AWS_SHARED_CREDENTIALS_FILE",
+           long_file("credentials", 1 << 20, "[default]\n" GOOD_KEYS), 1);
+    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
+    ck_assert_ptr_nonnull(strstr(error.message, "/credentials: longer than"));
+    setenv("AWS_CONFIG_FILE", long_file("config", 1 << 20, "[default]\n"), 1);
+    ck_status(envol_aws_kms_provider_open(NULL, &provider, &error), ENVOL_E_CREDENTIALS);
+    ck_assert_ptr_null(provider);
+    ck_assert_ptr_nonnull(strstr(error.message, "/config: longer than"));
+}
+END_TEST
+
 START_TEST(times)
 {
     ck_assert_int_eq(envol_kms_aws_time("1970-01-02T00:00:01Z"), 86401);
@@ -447,6 +486,8 @@ static Suite *suite(void)
     tcase_add_test(c, expired_tokens_are_replaced);
     tcase_add_test(c, one_thread_fetches_for_all);
     tcase_add_test(c, region_and_endpoint_of_the_config_file);
+    tcase_add_test(c, long_files);
+    tcase_add_test(c, files_that_are_too_long);
     tcase_add_test(c, times);
     return s;
 }

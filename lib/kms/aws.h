@@ -15,7 +15,8 @@ enum {
     ENVOL_AWS_NAME_MAX = 128,     /* profile, Region, session */
     ENVOL_AWS_TEXT_MAX = 2048,    /* ARN, URL, path */
     ENVOL_AWS_TOKEN_MAX = 8192,   /* session and web identity tokens: STS names no bound */
-    ENVOL_AWS_ANSWER_MAX = 32768, /* of credentials, and of files */
+    ENVOL_AWS_ANSWER_MAX = 32768, /* of credentials */
+    ENVOL_AWS_FILE_MAX = 1 << 20, /* of the config and credentials files: thousands of profiles */
     /* KMS: a blob of 6,144 bytes is 8,192 characters, and a KeyId has 2,048. */
     ENVOL_AWS_CALL_MAX = 16384,
     ENVOL_AWS_ROOM = 1024,
@@ -88,7 +89,15 @@ bool envol_kms_aws_same_key(const char *asked, const char *answered);
 bool envol_kms_aws_endpoint(const struct envol_aws_settings *settings, const char *service,
                             const char *region, char *url, size_t capacity);
 
-/* aws_ini.c: the credentials and config files. */
+/* aws_ini.c: the credentials and config files, read whole; they may hold secrets. */
+struct envol_aws_file {
+    char *text; /* "" for a file that cannot be opened; NULL before it is read and after a failure */
+    size_t capacity;
+};
+/* ENVOL_E_CREDENTIALS: longer than ENVOL_AWS_FILE_MAX; ENVOL_E_NO_MEMORY. */
+enum envol_status envol_kms_aws_file_read(const char *path, struct envol_aws_file *file,
+                                          struct envol_error *error);
+void envol_kms_aws_file_free(struct envol_aws_file *file);
 bool envol_kms_ini_get(const char *file, const char *section, const char *name, char *value,
                        size_t capacity);
 

@@ -5,9 +5,12 @@
  */
 #include "kms/aws.h"
 
+#include "kms/fail.h"
+#include "kms/secret.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A piece of the text, neither copied nor ended by a NUL. */
@@ -156,4 +159,43 @@ ssize_t envol_kms_read_file(const char *path, char *out, size_t capacity)
     }
     errno = count < 0 ? kept : EFBIG;
     return -1;
+}
+
+/* By its size now; it may be another one by the time it is read, or a pipe that has none. */
+static size_t capacity_of(const char *path)
+{
+    struct stat about;
+
+    if (stat(path, &about) != 0 || about.st_size < ENVOL_AWS_ANSWER_MAX)
+        return ENVOL_AWS_ANSWER_MAX;
+    return about.st_size < ENVOL_AWS_FILE_MAX ? (size_t)about.st_size + 1 : ENVOL_AWS_FILE_MAX + 1;
+}
+
+enum envol_status envol_kms_aws_file_read(const char *path, struct envol_aws_file *file,
+                                          struct envol_error *error)
+{
+    void *room = NULL;
+    enum envol_status status;
+
+    file->capacity = capacity_of(path);
+    status = envol_kms_secret_alloc(file->capacity, ENVOL_KEY_ALLOW_UNLOCKED, &room);
+    file->text = room;
+    if (status != ENVOL_OK)
+        return envol_kms_fail(error, status, "", "out of memory");
+    if (envol_kms_read_file(path, file->text, file->capacity) >= 0)
+        return ENVOL_OK;
+    /* What is not read might have said who the caller is: that is not as good as no file. */
+    if (errno == EFBIG) {
+        envol_kms_aws_file_free(file);
+        return envol_kms_fail(error, ENVOL_E_CREDENTIALS, "", "%.160s: longer than %d bytes", path,
+                              ENVOL_AWS_FILE_MAX);
+    }
+    file->text[0] = '\0';
+    return ENVOL_OK;
+}
+
+void envol_kms_aws_file_free(struct envol_aws_file *file)
+{
+    envol_kms_secret_free(file->text, file->capacity);
+    file->text = NULL;
 }

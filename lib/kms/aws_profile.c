@@ -6,7 +6,6 @@
 #include "kms/aws.h"
 
 #include "kms/fail.h"
-#include "kms/secret.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +13,7 @@
 enum { PROFILES_MAX = 4 };
 
 struct files {
-    char config[ENVOL_AWS_ANSWER_MAX];
-    char credentials[ENVOL_AWS_ANSWER_MAX];
+    struct envol_aws_file config, credentials;
 };
 
 /* A setting of a profile: the credentials file goes before the config file. */
@@ -25,11 +23,12 @@ static bool get(const struct files *files, const char *profile, const char *name
     char section[ENVOL_AWS_NAME_MAX + 16];
 
     out[0] = '\0';
-    if (envol_kms_ini_get(files->credentials, profile, name, out, capacity))
+    if (envol_kms_ini_get(files->credentials.text, profile, name, out, capacity))
         return true;
     snprintf(section, sizeof(section), "profile %s", profile);
-    return envol_kms_ini_get(files->config, strcmp(profile, "default") == 0 ? profile : section,
-                             name, out, capacity);
+    return envol_kms_ini_get(files->config.text,
+                             strcmp(profile, "default") == 0 ? profile : section, name, out,
+                             capacity);
 }
 
 static enum envol_status static_keys(struct envol_aws_fetch *fetch, const struct files *files,
@@ -145,25 +144,23 @@ static enum envol_status from(struct envol_aws_fetch *fetch, const struct files 
 enum envol_status envol_kms_aws_from_profile(struct envol_aws_fetch *fetch)
 {
     const struct envol_aws_settings *settings = fetch->settings;
-    struct files *files = NULL;
-    void *room = NULL;
+    struct files files = {.config.text = NULL};
     enum envol_status status =
-        envol_kms_secret_alloc(sizeof(*files), ENVOL_KEY_ALLOW_UNLOCKED, &room);
+        envol_kms_aws_file_read(settings->config_file, &files.config, fetch->error);
 
+    if (status == ENVOL_OK)
+        status =
+            envol_kms_aws_file_read(settings->credentials_file, &files.credentials, fetch->error);
     if (status != ENVOL_OK)
-        return envol_kms_fail(fetch->error, status, "", "out of memory");
-    files = room;
-    if (envol_kms_read_file(settings->config_file, files->config, sizeof(files->config)) < 0)
-        files->config[0] = '\0';
-    if (envol_kms_read_file(settings->credentials_file, files->credentials,
-                            sizeof(files->credentials)) < 0)
-        files->credentials[0] = '\0';
-    status = from(fetch, files, settings->profile, 0);
+        goto out;
+    status = from(fetch, &files, settings->profile, 0);
     if (status != ENVOL_OK && !fetch->is_there && settings->named_profile) {
         fetch->is_there = true;
         envol_kms_fail(fetch->error, status, "", "profile %s: no credentials", settings->profile);
     }
-    envol_kms_secret_free(room, sizeof(*files));
+out:
+    envol_kms_aws_file_free(&files.config);
+    envol_kms_aws_file_free(&files.credentials);
     return status;
 }
 

@@ -113,7 +113,7 @@ static void name_files(struct envol_aws_settings *settings)
 }
 
 struct config {
-    char *text;
+    const char *text;
     char section[ENVOL_AWS_NAME_MAX + 16];
     char services[ENVOL_AWS_NAME_MAX + 16]; /* section [services NAME]; "": none */
 };
@@ -148,28 +148,28 @@ static void endpoint_from_config(const struct config *config, const char *name, 
     from_config(config, "endpoint_url", out, capacity);
 }
 
-static void read_config(struct envol_aws_settings *settings)
+static enum envol_status read_config(struct envol_aws_settings *settings, struct envol_error *error)
 {
-    struct config config = {.text = calloc(1, ENVOL_AWS_ANSWER_MAX)};
+    struct envol_aws_file file = {.text = NULL};
+    struct config config = {.text = NULL};
     char flag[8] = "";
+    enum envol_status status = envol_kms_aws_file_read(settings->config_file, &file, error);
 
-    if (config.text != NULL && settings->config_file[0] != '\0' &&
-        envol_kms_read_file(settings->config_file, config.text, ENVOL_AWS_ANSWER_MAX) >= 0) {
-        name_sections(settings, &config);
-        from_config(&config, "region", TO(region));
-        from_config(&config, "ca_bundle", TO(ca_file));
-        if (!is_given(secure_getenv("AWS_USE_FIPS_ENDPOINT")))
-            from_config(&config, "use_fips_endpoint", flag, sizeof(flag));
-        settings->use_fips = settings->use_fips || is_true(flag);
-        if (!is_true(secure_getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))) {
-            endpoint_from_config(&config, "kms.endpoint_url", TO(kms_endpoint));
-            endpoint_from_config(&config, "sts.endpoint_url", TO(sts_endpoint));
-        }
+    if (status != ENVOL_OK)
+        return status;
+    config.text = file.text;
+    name_sections(settings, &config);
+    from_config(&config, "region", TO(region));
+    from_config(&config, "ca_bundle", TO(ca_file));
+    if (!is_given(secure_getenv("AWS_USE_FIPS_ENDPOINT")))
+        from_config(&config, "use_fips_endpoint", flag, sizeof(flag));
+    settings->use_fips = settings->use_fips || is_true(flag);
+    if (!is_true(secure_getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))) {
+        endpoint_from_config(&config, "kms.endpoint_url", TO(kms_endpoint));
+        endpoint_from_config(&config, "sts.endpoint_url", TO(sts_endpoint));
     }
-    /* A config file may hold credentials too. */
-    if (config.text != NULL)
-        explicit_bzero(config.text, ENVOL_AWS_ANSWER_MAX);
-    free(config.text);
+    envol_kms_aws_file_free(&file);
+    return ENVOL_OK;
 }
 
 static enum envol_status check(struct envol_aws_settings *settings, struct envol_error *error)
@@ -228,8 +228,8 @@ enum envol_status envol_kms_aws_settings(const struct envol_aws_kms_options *opt
     if (!settings->named_profile)
         memcpy(settings->profile, "default", sizeof("default"));
     name_files(settings);
-    read_config(settings);
-    return check(settings, error);
+    status = read_config(settings, error);
+    return status == ENVOL_OK ? check(settings, error) : status;
 }
 
 static bool copy_fixed(const char *id, const char *secret, const char *token,
