@@ -5,6 +5,9 @@
  *
  * Each call of a provider is one attempt, and one more after fresh credentials where the service
  * refused the old ones.  It ends within 100 ms of the request's deadline or cancel flag.
+ *
+ * A provider is of the process that opened it: in a forked child its calls answer ENVOL_E_FORKED,
+ * as its credentials are wiped there.  It can be closed there, and a child may open its own.
  */
 #ifndef ENVOL_KMS_H
 #define ENVOL_KMS_H

@@ -63,6 +63,7 @@ struct envol_aws {
     struct envol_aws_credentials *fixed; /* of the caller or the environment; NULL: to be fetched */
     struct envol_aws_credentials *fetched; /* under lock; access_key_id "" before the first */
     pthread_mutex_t lock;
+    pid_t process; /* that opened it */
 };
 
 /* aws_settings.c */
@@ -91,7 +92,8 @@ bool envol_kms_aws_endpoint(const struct envol_aws_settings *settings, const cha
 
 /* aws_ini.c: the credentials and config files, read whole; they may hold secrets. */
 struct envol_aws_file {
-    char *text; /* "" for a file that cannot be opened; NULL before it is read and after a failure */
+    char
+        *text; /* "" for a file that cannot be opened; NULL before it is read and after a failure */
     size_t capacity;
 };
 /* ENVOL_E_CREDENTIALS: longer than ENVOL_AWS_FILE_MAX; ENVOL_E_NO_MEMORY. */

@@ -3,6 +3,7 @@
 #include "kms/aws.h"
 
 #include "kms/fail.h"
+#include "kms/process.h"
 #include <sodium.h>
 #include <stdio.h>
 
@@ -61,8 +62,10 @@ enum envol_status envol_kms_aws_call(struct envol_aws *aws, const struct envol_k
                                                 aws->settings.timeout_ms};
     char target[64];
     bool refresh = false;
-    enum envol_status status;
+    enum envol_status status = envol_kms_process_check(aws->process, error);
 
+    if (status != ENVOL_OK)
+        return status;
     snprintf(target, sizeof(target), "TrentService.%s", operation);
     if (!envol_kms_aws_endpoint(&aws->settings, "kms", call->key.region, call->url,
                                 sizeof(call->url)))

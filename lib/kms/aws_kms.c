@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Of the first version, which ends with flags. */
 #define FIRST_OPTIONS_BYTES                                                                        \
@@ -368,6 +369,7 @@ enum envol_status envol_aws_kms_provider_open(const struct envol_aws_kms_options
     if (aws == NULL)
         return envol_kms_fail(error, ENVOL_E_NO_MEMORY, "", "out of memory");
     pthread_mutex_init(&aws->lock, NULL);
+    aws->process = getpid();
     status = start(&whole, aws, error);
     if (status != ENVOL_OK) {
         close_aws(aws);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exchanges.  A handle per exchange: providers are called seldom, from any thread and in forked
- * children, and a connection that is kept would be shared with the parent.
+ * Exchanges.  A handle per exchange: providers are called seldom and from any thread, and a
+ * connection that is kept would be shared with forked children.
  */
 #include "kms/http.h"
 

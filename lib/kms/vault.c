@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Of the first version, which ends with flags. */
 #define FIRST_OPTIONS_BYTES                                                                        \
@@ -417,6 +418,7 @@ enum envol_status envol_vault_provider_open(const struct envol_vault_options *op
     if (vault == NULL)
         return envol_kms_fail(error, ENVOL_E_NO_MEMORY, "", "out of memory");
     pthread_mutex_init(&vault->lock, NULL);
+    vault->process = getpid();
     status = envol_kms_vault_settings(&whole, vault, error);
     if (status != ENVOL_OK) {
         close_vault(vault);

@@ -8,6 +8,7 @@
 #include "kms/text.h"
 #include <envol-kms.h>
 #include <pthread.h>
+#include <sys/types.h>
 
 enum {
     ENVOL_VAULT_TEXT_MAX = 2048,
@@ -41,6 +42,7 @@ struct envol_vault {
     struct envol_vault_settings settings;
     struct envol_vault_secrets *secrets; /* the token under lock, the rest constant */
     pthread_mutex_t lock;
+    pid_t process; /* that opened it */
 };
 
 /* Memory of a call, all of it locked. */

@@ -3,6 +3,7 @@
 #include "kms/vault.h"
 
 #include "kms/fail.h"
+#include "kms/process.h"
 #include "kms/secret.h"
 #include <sodium.h>
 #include <string.h>
@@ -132,8 +133,10 @@ enum envol_status envol_kms_vault_ask(struct envol_vault *vault,
 {
     const struct envol_kms_patience patience = {request->deadline_ms, request->cancel_flag,
                                                 vault->settings.timeout_ms};
-    enum envol_status status = envol_kms_vault_token(vault, &patience, false, call, error);
+    enum envol_status status = envol_kms_process_check(vault->process, error);
 
+    if (status == ENVOL_OK)
+        status = envol_kms_vault_token(vault, &patience, false, call, error);
     if (status == ENVOL_OK)
         status = envol_kms_vault_once(vault, &patience, path, body, call, error);
     if (status == ENVOL_E_KEY_DENIED)
