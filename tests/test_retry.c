@@ -10,6 +10,7 @@
 #include "prompt.h"
 #include "provider/clock.h"
 #include "provider/line.h"
+#include "simulated_clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,44 +22,6 @@ static struct envol_provider *provider;
 static struct envol_wrapped_dek wrapped;
 static uint8_t dek[ENVOL_DEK_BYTES];
 static struct envol_error error;
-
-/* --- A clock that only waits move --- */
-
-static uint64_t simulated_us;
-static double simulated_chance;
-
-static uint64_t simulated_now(void)
-{
-    return simulated_us;
-}
-
-static void simulated_sleep(uint64_t until_us)
-{
-    if (until_us > simulated_us)
-        simulated_us = until_us;
-}
-
-static void simulated_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_us)
-{
-    (void)cond;
-    (void)lock;
-    simulated_sleep(until_us);
-}
-
-static double simulated_draw(void)
-{
-    return simulated_chance;
-}
-
-static const struct envol_clock simulated = {simulated_now, simulated_wait, simulated_sleep,
-                                             simulated_draw};
-
-static void simulate(void)
-{
-    simulated_us = 5000000000;
-    simulated_chance = 0.5;
-    envol_clock_set(&simulated);
-}
 
 static void set_up(void)
 {
@@ -161,27 +124,6 @@ START_TEST(definite_answers_come_once)
         ck_assert_int_eq(generate(&fresh), definite[i]);
         ck_assert_uint_eq(service.calls, 1);
     }
-}
-END_TEST
-
-/* When the service is down, the process stops asking twice. */
-START_TEST(the_bucket_is_the_process_s)
-{
-    struct envol_key_request fresh = kms_request(NULL, NULL);
-
-    simulate();
-    service.always = ENVOL_E_UNREACHABLE;
-    for (int i = 0; i < 50; i++)
-        ck_assert_int_eq(generate(&fresh), ENVOL_E_UNREACHABLE);
-    ck_assert_uint_eq(service.calls, 150);
-    for (int i = 0; i < 50; i++)
-        ck_assert_int_eq(generate(&fresh), ENVOL_E_UNREACHABLE);
-    ck_assert_uint_eq(service.calls, 200);
-    service.always = ENVOL_OK;
-    for (int i = 0; i < 5; i++)
-        ck_assert_int_eq(generate(&fresh), ENVOL_OK);
-    follow(down_twice, 1);
-    ck_assert_int_eq(generate(&fresh), ENVOL_OK); /* five tokens: one retry */
 }
 END_TEST
 
@@ -371,6 +313,43 @@ START_TEST(the_first_one_gives_up)
     ck_assert(callers[0].status == ENVOL_E_CANCELLED || callers[0].status == ENVOL_OK);
     ck_assert_int_eq(callers[1].status, ENVOL_OK);
     ck_assert_int_eq(callers[2].status, ENVOL_OK);
+}
+END_TEST
+
+struct wavering {
+    int flag;
+    atomic_bool is_over;
+};
+
+static void *waver(void *argument)
+{
+    struct wavering *wavering = argument;
+
+    for (int set = 1; !atomic_load(&wavering->is_over); set = !set)
+        __atomic_store_n(&wavering->flag, set, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* Whoever sets the flag and clears it at once gets what was cancelled, or what failed. */
+START_TEST(a_flag_that_is_cleared_again)
+{
+    static struct wavering wavering;
+    struct envol_key_request fresh = kms_request(NULL, NULL);
+    pthread_t thread;
+
+    simulate();
+    service.always = ENVOL_E_UNREACHABLE;
+    fresh.cancel_flag = &wavering.flag;
+    ck_assert_int_eq(pthread_create(&thread, NULL, waver, &wavering), 0);
+    for (int i = 0; i < 20000; i++) {
+        enum envol_status status = generate(&fresh);
+
+        ck_assert_msg(status == ENVOL_E_CANCELLED || status == ENVOL_E_UNREACHABLE, "call %d: %s",
+                      i, envol_status_name(status));
+        envol_line_forget();
+    }
+    atomic_store(&wavering.is_over, true);
+    pthread_join(thread, NULL);
 }
 END_TEST
 
@@ -581,13 +560,13 @@ int main(void)
     tcase_add_test(tests, the_third_attempt_succeeds);
     tcase_add_test(tests, no_fourth_attempt);
     tcase_add_test(tests, definite_answers_come_once);
-    tcase_add_test(tests, the_bucket_is_the_process_s);
     tcase_add_test(tests, a_deadline_that_a_wait_would_pass);
     tcase_add_test(tests, throttled_for_good);
     tcase_add_test(tests, one_call_for_a_crowd);
     tcase_add_test(tests, a_refusal_is_shared_too);
     tcase_add_test(tests, other_calls_are_not_held_up);
     tcase_add_test(tests, the_first_one_gives_up);
+    tcase_add_test(tests, a_flag_that_is_cleared_again);
     tcase_add_loop_test(tests, cancelled_within_a_tenth_of_a_second, 0, 3);
     tcase_add_test(tests, deadlines_of_those_who_wait);
     tcase_add_test(tests, children);

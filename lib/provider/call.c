@@ -141,24 +141,32 @@ static bool goes_on(struct envol_call *call, struct envol_retry *retry, enum env
     if (!envol_line_retry(retry, *status, &wait_us))
         return false;
     paused = envol_line_pause(&call->request, wait_us);
+    /* The flag is not asked again: whoever set it may have cleared it. */
     if (paused == ENVOL_E_CANCELLED)
-        *status = envol_request_time(&call->request, call->error);
+        *status = envol_fail(call->error, ENVOL_E_CANCELLED, "cancelled");
     return paused == ENVOL_OK;
 }
 
 /* A service over a network: in line, and more than once if it must be. */
 static enum envol_status run_in_line(struct envol_call *call)
 {
-    struct envol_retry retry = {.failures = 0};
+    struct envol_retry retry = {.failures = 0}, made = retry;
     enum envol_status status = ENVOL_OK;
-    uint32_t before;
 
-    do {
-        before = call->attempts;
+    for (;;) {
+        uint32_t before = call->attempts;
+
         status = attempt_in_turn(call, status);
-    } while (status != ENVOL_OK && call->attempts > before && goes_on(call, &retry, &status));
+        if (call->attempts == before)
+            break;
+        made = retry;
+        if (status == ENVOL_OK || !goes_on(call, &retry, &status))
+            break;
+    }
     if (status == ENVOL_OK)
         envol_line_succeeded(&retry);
+    else
+        envol_line_withdraw(&retry, &made);
     return status;
 }
 

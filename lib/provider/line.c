@@ -238,6 +238,14 @@ void envol_line_succeeded(const struct envol_retry *retry)
     envol_line_unlock();
 }
 
+void envol_line_withdraw(const struct envol_retry *retry, const struct envol_retry *made)
+{
+    if (!envol_line_lock())
+        return;
+    envol_retry_withdraw(retry, made, &bucket);
+    envol_line_unlock();
+}
+
 enum envol_status envol_line_pause(const struct envol_key_request *request, uint64_t wait_us)
 {
     uint64_t end = after(wait_us);

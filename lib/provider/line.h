@@ -34,6 +34,7 @@ void envol_turn_give(const struct envol_turn *turn, enum envol_status status);
 /* The policy of retry.h on the process's bucket. */
 bool envol_line_retry(struct envol_retry *retry, enum envol_status status, uint64_t *wait_us);
 void envol_line_succeeded(const struct envol_retry *retry);
+void envol_line_withdraw(const struct envol_retry *retry, const struct envol_retry *made);
 
 /* Waits between two attempts.  ENVOL_E_TIMEOUT at once if the deadline comes first; CANCELLED. */
 enum envol_status envol_line_pause(const struct envol_key_request *request, uint64_t wait_us);

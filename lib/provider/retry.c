@@ -31,9 +31,19 @@ bool envol_retry_again(struct envol_retry *retry, struct envol_retry_bucket *buc
     return true;
 }
 
+static void give_back(struct envol_retry_bucket *bucket, unsigned tokens)
+{
+    bucket->spent -= tokens < bucket->spent ? tokens : bucket->spent;
+}
+
 void envol_retry_succeeded(const struct envol_retry *retry, struct envol_retry_bucket *bucket)
 {
-    unsigned back = retry->paid > 0 ? retry->paid : 1;
+    give_back(bucket, retry->paid > 0 ? retry->paid : 1);
+}
 
-    bucket->spent -= back < bucket->spent ? back : bucket->spent;
+void envol_retry_withdraw(const struct envol_retry *retry, const struct envol_retry *made,
+                          struct envol_retry_bucket *bucket)
+{
+    if (retry->failures > made->failures)
+        give_back(bucket, retry->paid);
 }

@@ -42,5 +42,9 @@ bool envol_retry_again(struct envol_retry *retry, struct envol_retry_bucket *buc
                        enum envol_status status, double chance, uint64_t *wait_us);
 /* A success gives back what its attempt cost, or one token if it was the first. */
 void envol_retry_succeeded(const struct envol_retry *retry, struct envol_retry_bucket *bucket);
+/* A retry that was paid for and not made, for deadline or cancel flag, costs nothing: made is the
+ * history when the last attempt began. */
+void envol_retry_withdraw(const struct envol_retry *retry, const struct envol_retry *made,
+                          struct envol_retry_bucket *bucket);
 
 #endif
