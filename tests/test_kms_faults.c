@@ -7,6 +7,8 @@
 #include "kms_fixture.h"
 #include "prompt.h"
 
+#include <curl/curl.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -282,6 +284,52 @@ START_TEST(many_threads)
 }
 END_TEST
 
+static bool no_room;
+
+/* Stands before libcurl's own. */
+CURLMcode curl_multi_add_handle(CURLM *multi, CURL *curl)
+{
+    CURLMcode (*real)(CURLM *, CURL *) = NULL;
+
+    if (no_room)
+        return CURLM_OUT_OF_MEMORY;
+    /* The symbol's type is not what dlsym returns (POSIX, dlsym, application usage). */
+    *(void **)&real = dlsym(RTLD_NEXT, "curl_multi_add_handle");
+    return real(multi, curl);
+}
+
+START_TEST(a_libcurl_without_memory)
+{
+    no_room = true;
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(unwrap_with(i, 0, NULL), ENVOL_E_NO_MEMORY);
+    no_room = false;
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(unwrap_with(i, 0, NULL), ENVOL_OK);
+}
+END_TEST
+
+/* An error of before is not this call's. */
+START_TEST(opening_clears_the_error)
+{
+    struct envol_aws_kms_options aws = aws_options();
+    struct envol_vault_options vault = vault_options();
+
+    for (int i = 0; i < 2; i++) {
+        struct envol_provider *provider = NULL;
+
+        memset(&error, 0xee, sizeof(error));
+        error.struct_size = sizeof(error);
+        ck_ok(i == 0 ? envol_aws_kms_provider_open(&aws, &provider, &error)
+                     : envol_vault_provider_open(&vault, &provider, &error));
+        ck_assert_int_eq(error.status, ENVOL_OK);
+        ck_assert_str_eq(error.message, "");
+        ck_assert_str_eq(error.provider_code, "");
+        envol_provider_close(provider);
+    }
+}
+END_TEST
+
 START_TEST(memory_that_cannot_be_locked)
 {
     struct rlimit none = {0, 0};
@@ -328,6 +376,8 @@ static Suite *suite(void)
     tcase_add_test(c, nobody_listens);
     tcase_add_test(c, recovers);
     tcase_add_test(threads, many_threads);
+    tcase_add_test(c, a_libcurl_without_memory);
+    tcase_add_test(c, opening_clears_the_error);
     tcase_add_test(c, memory_that_cannot_be_locked);
     return s;
 }

@@ -376,5 +376,6 @@ enum envol_status envol_aws_kms_provider_open(const struct envol_aws_kms_options
         return status;
     }
     status = envol_provider_open(&aws_vtable, aws, provider);
-    return status == ENVOL_OK ? ENVOL_OK : envol_kms_fail(error, status, "", "out of memory");
+    return status == ENVOL_OK ? envol_kms_succeed(error)
+                              : envol_kms_fail(error, status, "", "out of memory");
 }

@@ -60,6 +60,14 @@ enum envol_status envol_kms_fail(struct envol_error *error, enum envol_status st
     return status;
 }
 
+enum envol_status envol_kms_succeed(struct envol_error *error)
+{
+    struct envol_error clear = ENVOL_ERROR_INIT;
+
+    give(error, &clear);
+    return ENVOL_OK;
+}
+
 enum envol_status envol_kms_fail_errno(struct envol_error *error, enum envol_status status,
                                        int os_errno, const char *what)
 {

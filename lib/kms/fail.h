@@ -12,7 +12,9 @@
 enum envol_status envol_kms_fail(struct envol_error *error, enum envol_status status,
                                  const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* The same with an errno, whose words end the message. */
+/* ENVOL_OK, and error, which may be as above, says so. */
+enum envol_status envol_kms_succeed(struct envol_error *error);
+/* The same as envol_kms_fail with an errno, whose words end the message. */
 enum envol_status envol_kms_fail_errno(struct envol_error *error, enum envol_status status,
                                        int os_errno, const char *what);
 

@@ -235,7 +235,9 @@ enum envol_status envol_kms_http(const struct envol_kms_patience *patience,
     if (code == CURLE_OK)
         code = set_request(curl, exchange, headers, &receipt);
     status = ENVOL_OK;
-    if (code == CURLE_OK && curl_multi_add_handle(multi, curl) == CURLM_OK)
+    if (code == CURLE_OK && curl_multi_add_handle(multi, curl) != CURLM_OK)
+        status = envol_kms_fail(error, ENVOL_E_NO_MEMORY, "", "libcurl: out of memory");
+    else if (code == CURLE_OK)
         status = drive(patience, multi, &code, error);
     if (status == ENVOL_OK && code != CURLE_OK)
         status = fail_curl(code, detail, &receipt, error);

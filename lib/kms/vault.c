@@ -426,5 +426,6 @@ enum envol_status envol_vault_provider_open(const struct envol_vault_options *op
     }
     is_bound = (vault->settings.flags & ENVOL_VAULT_ALLOW_UNBOUND) == 0;
     status = envol_provider_open(is_bound ? &bound_vtable : &unbound_vtable, vault, provider);
-    return status == ENVOL_OK ? ENVOL_OK : envol_kms_fail(error, status, "", "out of memory");
+    return status == ENVOL_OK ? envol_kms_succeed(error)
+                              : envol_kms_fail(error, status, "", "out of memory");
 }
