@@ -70,6 +70,22 @@ START_TEST(asks_a_process)
 }
 END_TEST
 
+/* As Java's JSON libraries write it. */
+START_TEST(escapes_of_what_is_printed)
+{
+    write_config("[default]\ncredential_process = printf %s '{\"AccessKeyId\":\"ASIAGIVEN\","
+                 "\"SecretAccessKey\":\"given-secret\","
+                 "\"SessionToken\":\"given\\/token\\u003d\\u003D\"}'\n");
+    ck_assert_int_eq(call_once(), ENVOL_OK);
+    /* Nothing that is sent may have another meaning than what was printed. */
+    write_config("[default]\ncredential_process = printf %s '{\"AccessKeyId\":\"ASIAGIVEN\","
+                 "\"SecretAccessKey\":\"given-secret\","
+                 "\"SessionToken\":\"given/token\\u00e4==\"}'\n");
+    ck_assert_int_eq(call_once(), ENVOL_E_CREDENTIALS);
+    ck_assert_ptr_nonnull(strstr(error.message, "no valid credentials"));
+}
+END_TEST
+
 START_TEST(a_process_that_hangs_is_given_up)
 {
     struct envol_key_request request = kms_request(AWS_KEY, NULL);
@@ -137,6 +153,7 @@ int main(void)
     tcase_add_checked_fixture(c, begin_test, NULL);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, asks_a_process);
+    tcase_add_test(c, escapes_of_what_is_printed);
     tcase_add_test(c, a_process_that_hangs_is_given_up);
     tcase_add_test(c, a_process_that_does_not_end_is_given_up);
     tcase_add_test(c, a_process_starts_with_signals_as_they_are_by_default);

@@ -41,16 +41,31 @@ START_TEST(lifts_secrets_before_they_are_parsed)
 }
 END_TEST
 
-START_TEST(undoes_escaped_slashes_alone)
+/* Of base64 and its like; what no such text holds keeps its backslash, and is refused by it. */
+START_TEST(undoes_escapes_of_what_secrets_are_made_of)
 {
-    const char *secret = NULL;
-    size_t length = 0;
+    static const char *const texts[][2] = {
+        {"a\\/b\\/c=", "a/b/c="},
+        {"a\\u002Fb\\u002f\\u003d\\u003D", "a/b/=="},
+        {"\\u0041\\u007e\\u0021", "A~!"},
+        {"\\u0020\\u007f\\u0000\\u00e4\\u1041", "\\u0020\\u007f\\u0000\\u00e4\\u1041"},
+        {"\\u003", "\\u003"},
+        {"\\u003g\\u 3d", "\\u003g\\u 3d"},
+        {"\\n\\\"\\\\", "\\n\\\"\\\\"},
+    };
 
-    ck_assert(parse("{\"Plaintext\":\"a\\/b\\/c=\"}"));
-    ck_assert(envol_kms_json_secret(&json, json.root, "Plaintext", &secret, &length));
-    ck_assert_uint_eq(length, 6);
-    ck_assert_mem_eq(secret, "a/b/c=", 6);
-    envol_kms_json_free(&json);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        const char *secret = NULL, *expected = texts[i][1];
+        size_t length = 0;
+        char whole[128];
+
+        snprintf(whole, sizeof(whole), "{\"Plaintext\":\"%s\"}", texts[i][0]);
+        ck_assert(parse(whole));
+        ck_assert(envol_kms_json_secret(&json, json.root, "Plaintext", &secret, &length));
+        ck_assert_msg(length == strlen(expected) && memcmp(secret, expected, length) == 0, "%.*s",
+                      (int)length, secret);
+        envol_kms_json_free(&json);
+    }
 }
 END_TEST
 
@@ -256,7 +271,7 @@ static Suite *suite(void)
     TCase *c = tcase_create("answers");
 
     tcase_add_test(c, lifts_secrets_before_they_are_parsed);
-    tcase_add_test(c, undoes_escaped_slashes_alone);
+    tcase_add_test(c, undoes_escapes_of_what_secrets_are_made_of);
     tcase_add_test(c, takes_no_secret_that_was_not_lifted);
     tcase_add_test(c, refuses);
     tcase_add_test(c, bounds_the_depth_and_the_room);

@@ -112,10 +112,11 @@ time_t envol_kms_aws_time(const char *text)
     return end == NULL ? 0 : timegm(&utc);
 }
 
+/* A backslash is one of an escape that was not undone. */
 static bool copy(char *out, size_t capacity, const char *text, size_t length)
 {
     if (length >= capacity || memchr(text, '\n', length) != NULL ||
-        memchr(text, '\r', length) != NULL)
+        memchr(text, '\r', length) != NULL || memchr(text, '\\', length) != NULL)
         return false;
     memcpy(out, text, length);
     out[length] = '\0';
@@ -154,5 +155,5 @@ enum envol_status envol_kms_aws_read_json(struct envol_aws_fetch *fetch, size_t 
         return ENVOL_OK;
     sodium_memzero(fetch->credentials, sizeof(*fetch->credentials));
     return envol_kms_fail(fetch->error, ENVOL_E_CREDENTIALS, "",
-                          "%s: the answer holds no credentials", source);
+                          "%s: the answer holds no valid credentials", source);
 }

@@ -55,15 +55,40 @@ static void skip_space(struct scan *scan)
         scan->at++;
 }
 
-/* "\\/" is how some servers write a slash of base64; any other escape stays, and is refused later.
+/* "\u003d" and its like: the character, if it is one of ASCII's that can be seen; else '\0'. */
+static char escaped_ascii(const char *from, size_t length)
+{
+    static const char digits[] = "0123456789abcdef";
+    int code = 0;
+
+    if (length < 6 || from[1] != 'u')
+        return '\0';
+    for (size_t i = 2; i < 6; i++) {
+        const char *digit = memchr(digits, from[i] >= 'A' ? from[i] | 0x20 : from[i], 16);
+
+        if (digit == NULL)
+            return '\0';
+        code = code << 4 | (int)(digit - digits);
+    }
+    return code > 0x20 && code < 0x7f ? (char)code : '\0';
+}
+
+/*
+ * Some servers write a slash of base64 as "\/", and "=" as "\u003d".  Any other escape stays, and
+ * its backslash is refused later: no secret has one.
  */
 static size_t copy_out(char *to, const char *from, size_t length)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < length; i++) {
-        if (from[i] != '\\' || i + 1 == length || from[i + 1] != '/')
-            to[count++] = from[i];
+        char escaped = from[i] == '\\' ? escaped_ascii(from + i, length - i) : '\0';
+
+        if (escaped != '\0')
+            i += 5;
+        else if (from[i] == '\\' && i + 1 < length && from[i + 1] == '/')
+            escaped = from[++i];
+        to[count++] = escaped != '\0' ? escaped : from[i];
     }
     return count;
 }
