@@ -118,6 +118,10 @@ START_TEST(a_lock_that_was_held_at_the_fork)
     int which = 1;
     pthread_t thread;
 
+    if (test_tool() != NULL && strcmp(test_tool(), "valgrind") == 0) {
+        test_skip("a lock that was held at the fork", "what the other thread had is lost there");
+        return;
+    }
     envol_provider_close(providers[1]);
     vault.token = NULL;
     vault.role_id = "the-role";
