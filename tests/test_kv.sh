@@ -216,6 +216,16 @@ test_backup() {
 }
 
 test_rotate() {
+    local store
+    # Of a store without a record too, new or just restored, nothing is left under the old DEK.
+    done_by_kv create empty
+    ok kv restore restored --cmk "$cmk" --from file:backup.key <b
+    for store in empty restored; do
+        done_by_kv rotate "$store"
+        ok envol info "$store/volume" --cmk "$cmk" --ledger
+        holds grep -q 'epoch 2, the current one' out
+        lacks grep -q 'epoch 1' out
+    done
     done_by_kv rotate d
     done_by_kv scan d key00100 key00101
     holds test "$(cat out)" = 'key00100	beside 100 canary'

@@ -317,6 +317,29 @@ START_TEST(the_dek_is_rotated)
 }
 END_TEST
 
+/* An empty log needs the old DEK for its run's header only, until it goes over to a new segment. */
+START_TEST(the_dek_of_an_empty_log_is_rotated)
+{
+    log_fixture_create(&f, SMALL);
+    ck_ok(envol_log_next_segment(f.log, NULL));
+    ck_assert_uint_eq(log_info(&f).newest_segment, 1);
+    ck_ok(envol_volume_rotate_begin(f.v.volume, &f.v.cmk, 1, 0, NULL, NULL));
+    for (unsigned i = 0; i < 2; i++) {
+        ck_ok(envol_log_next_segment(f.log, NULL));
+        ck_assert_uint_eq(log_info(&f).newest_segment, 2);
+        ck_assert_uint_eq(log_info(&f).epoch, 2);
+    }
+    ck_ok(envol_log_truncate(f.log, 1, NULL));
+    ck_ok(envol_volume_rotate_run(f.v.volume, 0, NULL, NULL, NULL, NULL));
+    ck_ok(envol_volume_rotate_finish(f.v.volume, 0, NULL));
+    ck_assert_ptr_null(envol_keyring_find(envol_volume_keyring(f.v.volume), 1));
+    log_fixture_reopen(&f);
+    log_put_many(&f, 3, 100);
+    log_expect(&f, 0, 3);
+    log_fixture_free(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("log_readers");
@@ -332,6 +355,7 @@ int main(void)
     tcase_add_test(tcase, a_lease_ends_and_comes_back);
     tcase_add_test(tcase, a_forked_child_has_no_log);
     tcase_add_test(tcase, the_dek_is_rotated);
+    tcase_add_test(tcase, the_dek_of_an_empty_log_is_rotated);
     suite_add_tcase(suite, tcase);
     return test_run(suite);
 }

@@ -282,8 +282,8 @@ struct envol_log_info {
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_status(struct envol_log *log,
                                                              struct envol_log_info *info);
 
-/* Syncs, and goes over to a new segment; nothing if the newest has no record yet.  Statuses as
- * envol_log_append's, but for ENVOL_E_RANGE. */
+/* Syncs, and goes over to a new segment; nothing if the newest has no record yet and its run is
+ * under the current DEK.  Statuses as envol_log_append's, but for ENVOL_E_RANGE. */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_next_segment(struct envol_log *log,
                                                                    struct envol_error *error);
 

@@ -81,6 +81,13 @@ enum envol_status envol_log_status(struct envol_log *log, struct envol_log_info 
 
 /* --- Segments --- */
 
+/* One whose run is under an older DEK keeps that DEK in need, with or without a record. */
+static bool is_as_new(const struct envol_log *log)
+{
+    return log->offset == ENVOL_LOG_RUN_HEADER_BYTES &&
+           log->epoch == envol_keyring_epoch(log->keyring);
+}
+
 enum envol_status envol_log_next_segment(struct envol_log *log, struct envol_error *error)
 {
     enum envol_status status = envol_log_check(log, error);
@@ -91,7 +98,7 @@ enum envol_status envol_log_next_segment(struct envol_log *log, struct envol_err
     while (log->switching)
         envol_log_wait(log);
     status = envol_log_failure(log, error);
-    if (status == ENVOL_OK && log->offset > ENVOL_LOG_RUN_HEADER_BYTES)
+    if (status == ENVOL_OK && !is_as_new(log))
         status = envol_log_change(log, true, error);
     pthread_mutex_unlock(&log->lock);
     if (status == ENVOL_OK)
