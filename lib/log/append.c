@@ -148,12 +148,13 @@ static bool is_full(const struct append *a)
     return log->ended || (log->index > 0 && log->offset + a->bytes > log->segment_bytes);
 }
 
-/* An index is left for the segment's last record. */
+/* An index is left for the segment's last record.  What would follow a run that another one was
+ * begun behind could reach its header. */
 static bool run_is_over(const struct append *a)
 {
     const struct envol_log *log = a->log;
 
-    return log->index + a->count >= log->run_records ||
+    return log->stray || log->index + a->count >= log->run_records ||
            log->epoch != envol_keyring_epoch(log->keyring);
 }
 

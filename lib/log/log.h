@@ -71,6 +71,7 @@ struct envol_log {
     uint64_t run_no;
     uint32_t epoch;
     bool ended; /* the segment has its last record */
+    bool stray; /* the header of a run that was not entered may lie behind the end */
     /* The end of what was reserved, */
     uint64_t offset, next_lsn, ticket;
     uint32_t index;
@@ -121,7 +122,7 @@ enum envol_status envol_log_segment_next(struct envol_log *log, struct envol_sto
 enum envol_status envol_log_recover(struct envol_log *log, struct envol_error *error);
 
 /* run.c: admin is held, nothing is in flight */
-/* Makes what is in the newest segment durable. */
+/* Makes what is in the newest segment durable, and that nothing stray lies behind it. */
 enum envol_status envol_log_flush(struct envol_log *log, struct envol_error *error);
 /* Begins a run in the segment, behind what is there. */
 enum envol_status envol_log_begin_run(struct envol_log *log, struct envol_error *error);

@@ -12,15 +12,30 @@
 
 #include <string.h>
 
+/* What a segment that is used again holds from former times ends here: of a header that is written
+ * over it, a half could look like one that was damaged. */
+static enum envol_status cut(struct envol_log *log, struct envol_error *error)
+{
+    uint64_t size;
+    enum envol_status status = envol_store_size(log->store, &size, error);
+
+    if (status == ENVOL_OK && size > log->offset)
+        status = envol_store_resize(log->store, log->offset, error);
+    return status;
+}
+
 enum envol_status envol_log_flush(struct envol_log *log, struct envol_error *error)
 {
     enum envol_status status;
 
-    if (log->durable_offset == log->offset)
+    if (log->durable_offset == log->offset && !log->stray)
         return ENVOL_OK;
-    status = envol_log_harm(envol_store_sync(log->store, error), error);
+    status = log->stray ? cut(log, error) : ENVOL_OK;
+    if (status == ENVOL_OK)
+        status = envol_store_sync(log->store, error);
     if (status != ENVOL_OK)
-        return status;
+        return envol_log_harm(status, error);
+    log->stray = false;
     log->durable_offset = log->offset;
     log->durable_lsn = log->next_lsn - 1;
     log->durable = log->index;
@@ -63,25 +78,13 @@ static void enter(struct envol_log *log, uint64_t offset, struct envol_log_run *
     log->run = run;
     log->run_no++;
     log->epoch = run->epoch;
-    log->ended = false;
+    log->ended = log->stray = false;
     log->offset = offset + ENVOL_LOG_RUN_HEADER_BYTES;
     log->index = log->tag_index = 0;
     memcpy(log->tag, tag, sizeof(log->tag));
     log->durable_offset = log->offset;
     log->durable_lsn = log->next_lsn - 1;
     log->durable = 0;
-}
-
-/* What a segment that is used again holds from former times ends here: of a header that is written
- * over it, a half could look like one that was damaged. */
-static enum envol_status cut(struct envol_log *log, struct envol_error *error)
-{
-    uint64_t size;
-    enum envol_status status = envol_store_size(log->store, &size, error);
-
-    if (status == ENVOL_OK && size > log->offset)
-        status = envol_store_resize(log->store, log->offset, error);
-    return status;
 }
 
 /* The volume's header tells of a run before a record is in it: a run that is missing with all of
@@ -99,6 +102,8 @@ static enum envol_status announce(struct envol_log *log, bool segment, struct en
     return status;
 }
 
+/* A header that was written and not announced is followed by an open that searches the end, and
+ * must not be there when the header says where the end is. */
 enum envol_status envol_log_begin_run(struct envol_log *log, struct envol_error *error)
 {
     uint64_t offset = envol_log_run_place(log->offset);
@@ -108,8 +113,10 @@ enum envol_status envol_log_begin_run(struct envol_log *log, struct envol_error 
 
     if (status == ENVOL_OK)
         status = cut(log, error);
-    if (status == ENVOL_OK)
+    if (status == ENVOL_OK) {
+        log->stray = true;
         status = envol_log_write_run(log, log->store, offset, &run, tag, error);
+    }
     if (status == ENVOL_OK)
         status = announce(log, false, error);
     if (status == ENVOL_OK)
