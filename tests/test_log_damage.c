@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Logs that were cut, changed, and shuffled: what is a torn end, and what is not. */
+#include "faults.h"
 #include "log_fixture.h"
 #include "support.h"
 
@@ -365,6 +366,56 @@ START_TEST(the_header_is_older)
 }
 END_TEST
 
+/* The same where memory is short while the segment that is not known is looked at. */
+START_TEST(the_header_is_older_and_memory_is_short)
+{
+    enum envol_status status = ENVOL_E_NO_MEMORY;
+    struct envol_log_seal seal;
+
+    faults_set_allocator();
+    log_fixture_create(&f, SMALL);
+    (void)log_put(&f, 40);
+    seal = seal_of();
+    ck_ok(envol_log_next_segment(f.log, &f.error));
+    (void)log_put(&f, 40);
+    log_sync(&f);
+    log_fixture_kill(&f);
+    put_seal(&seal);
+    for (unsigned nth = 1; status == ENVOL_E_NO_MEMORY; nth++) {
+        faults_arm(FAULT_ALLOC, nth, false);
+        status = try_open();
+        (void)faults_disarm();
+    }
+    ck_assert_int_eq(status, ENVOL_E_STALE);
+    log_fixture_free(&f);
+}
+END_TEST
+
+/* The same with a DEK that the older header does not know. */
+START_TEST(the_header_is_older_than_the_dek)
+{
+    static uint8_t header[ENVOL_HEADER_BYTES];
+
+    log_fixture_create(&f, SMALL);
+    (void)log_put(&f, 40);
+    volume_store_get(f.v.store, 0, header, sizeof(header));
+    ck_ok(envol_volume_rotate_begin(f.v.volume, &f.v.cmk, 1, 0, NULL, NULL));
+    ck_ok(envol_log_next_segment(f.log, &f.error));
+    (void)log_put(&f, 40);
+    log_sync(&f);
+    log_fixture_kill(&f);
+    volume_fixture_kill(&f.v);
+    volume_store_put(f.v.store, 0, header, sizeof(header));
+    volume_fixture_open(&f.v, 0, ENVOL_OK);
+    ck_assert_int_eq(try_open(), ENVOL_E_STALE);
+    /* Nothing but the segment tells of it. */
+    log_segment_remove(f.space, 2);
+    ck_assert_int_eq(try_open(), ENVOL_OK);
+    log_expect(&f, 0, 1);
+    log_fixture_free(&f);
+}
+END_TEST
+
 /* A reader is in a segment that no header names yet when its writer is gone. */
 START_TEST(a_segment_is_begun_anew)
 {
@@ -408,6 +459,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_later_run_is_missed, 0, 2);
     tcase_add_test(tcase, an_older_segment_is_the_newest);
     tcase_add_test(tcase, the_header_is_older);
+    tcase_add_test(tcase, the_header_is_older_and_memory_is_short);
+    tcase_add_test(tcase, the_header_is_older_than_the_dek);
     tcase_add_test(tcase, a_segment_is_begun_anew);
     suite_add_tcase(suite, tcase);
     return test_run(suite);

@@ -200,7 +200,8 @@ envol_log_create(struct envol_volume *volume, struct envol_space *space,
  * what was synced, or more, never less.  What was torn is cut off; what may not have reached the
  * disk is written again and synced first.
  * ENVOL_E_STATE (there is no log), ENVOL_E_CORRUPT (a segment is missing, or does not read and is
- * no torn end), otherwise as envol_log_create.
+ * no torn end), ENVOL_E_STALE too if segments hold what only a newer header knows of; otherwise as
+ * envol_log_create.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_open(struct envol_volume *volume,
                                                            struct envol_space *space,

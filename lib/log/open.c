@@ -128,23 +128,54 @@ static enum envol_status check_names(const struct envol_log *log,
     return ENVOL_OK;
 }
 
-/* A segment that the header never named has no record: one that has tells of a newer header. */
-static enum envol_status check_unnamed(const struct envol_log *log, uint64_t number,
-                                       struct envol_error *error)
+/* The run's DEK is newer than the header: so is the run, unless it says that it was before. */
+static enum envol_status check_newer(const struct envol_log *log,
+                                     const struct envol_log_cursor *cursor,
+                                     struct envol_error *error)
 {
-    struct envol_log_cursor cursor = {.keyring = log->keyring, .has_id = true};
+    struct envol_log_run_info info = {.struct_size = sizeof(info)};
+    uint8_t header[ENVOL_LOG_RUN_HEADER_BYTES];
+    enum envol_status status =
+        envol_store_read_full(cursor->store, 0, header, sizeof(header), error);
+
+    if (status != ENVOL_OK)
+        return status;
+    if (envol_log_run_peek(header, &info) == ENVOL_OK && info.run <= log->run_no)
+        return ENVOL_E_UNWRITTEN;
+    return ENVOL_OK;
+}
+
+/* ENVOL_OK: there are records in it, or would be; ENVOL_E_UNWRITTEN: it was used before, is torn,
+ * or of an older log. */
+static enum envol_status look_for_records(const struct envol_log *log, uint64_t number,
+                                          struct envol_log_cursor *cursor,
+                                          struct envol_error *error)
+{
     struct envol_store *store;
     enum envol_status status =
         envol_log_segment_open(log->space, number, ENVOL_SPACE_READ_ONLY, &store, error);
 
     if (status != ENVOL_OK)
         return status;
+    status = envol_log_cursor_begin(cursor, number, store, error);
+    if (status == ENVOL_OK && cursor->run_no <= log->run_no)
+        return ENVOL_E_UNWRITTEN;
+    if (status == ENVOL_OK)
+        return envol_log_cursor_batch(cursor, error);
+    if (status == ENVOL_E_STALE)
+        return check_newer(log, cursor, error);
+    return status == ENVOL_E_CORRUPT || status == ENVOL_E_FORMAT ? ENVOL_E_UNWRITTEN : status;
+}
+
+/* A segment that the header never named has no record: one that has tells of a newer header. */
+static enum envol_status check_unnamed(const struct envol_log *log, uint64_t number,
+                                       struct envol_error *error)
+{
+    struct envol_log_cursor cursor = {.keyring = log->keyring, .has_id = true};
+    enum envol_status status;
+
     memcpy(cursor.log_id, log->seal.log_id, sizeof(cursor.log_id));
-    status = envol_log_cursor_begin(&cursor, number, store, error);
-    if (status == ENVOL_OK && cursor.run_no > log->run_no)
-        status = envol_log_cursor_batch(&cursor, error);
-    else if (status != ENVOL_E_IO && status != ENVOL_E_KEY_REVOKED)
-        status = ENVOL_E_UNWRITTEN; /* used before, torn, or of an older log */
+    status = look_for_records(log, number, &cursor, error);
     envol_log_cursor_end(&cursor);
     if (status == ENVOL_OK)
         return envol_fail(error, ENVOL_E_STALE,
