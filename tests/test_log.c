@@ -348,6 +348,30 @@ START_TEST(the_space_of_another_volume)
 }
 END_TEST
 
+/* Nor with a log that is deleted, which stays as it is; what is damaged is nobody's. */
+START_TEST(deleted_in_the_space_of_another_volume)
+{
+    struct envol_log_segments segments;
+    struct log_fixture g;
+
+    log_fixture_create(&f, 0);
+    log_fixture_create(&g, 0);
+    log_put_many(&g, 3, 3);
+    log_fixture_close(&g);
+    ck_status(envol_log_delete(g.v.volume, f.space, &g.error), ENVOL_E_STATE);
+    log_put_many(&f, 3, 3);
+    log_expect(&f, 0, 3);
+    log_expect(&g, 0, 3);
+    log_segment_flip(g.space, 1, 0, 1);
+    ck_ok(envol_log_delete(g.v.volume, g.space, NULL));
+    ck_assert_int_eq(envol_log_list(g.space, &segments, NULL), ENVOL_OK);
+    ck_assert_uint_eq(segments.count, 0);
+    envol_log_segments_free(&segments);
+    log_fixture_free(&g);
+    log_fixture_free(&f);
+}
+END_TEST
+
 START_TEST(arguments_are_checked)
 {
     struct envol_log_options bad = {.struct_size = 8};
@@ -410,6 +434,7 @@ int main(void)
     tcase_add_test(tcase, one_log_a_volume);
     tcase_add_test(tcase, a_first_lsn_of_choice);
     tcase_add_test(tcase, the_space_of_another_volume);
+    tcase_add_test(tcase, deleted_in_the_space_of_another_volume);
     tcase_add_test(tcase, arguments_are_checked);
     suite_add_tcase(suite, tcase);
     return test_run(suite);

@@ -378,7 +378,7 @@ static const struct {
     {"a header that does not stay", tear, ENVOL_E_CORRUPT, HEADER_CHANGES},
     {"a header that is locked", lock_header, ENVOL_E_BUSY, HEADER_CHANGES},
     {"aligned", align, ENVOL_E_UNSUPPORTED,
-     CREATE | OPEN | APPEND | NEXT_SEGMENT | TRUNCATE | READS},
+     CREATE | OPEN | DELETE | APPEND | NEXT_SEGMENT | TRUNCATE | READS},
     {"no memory", fail_memory, ENVOL_E_NO_MEMORY, HEADER_CHANGES | READS},
     {"no locked memory", fail_locking, ENVOL_E_LOCKED_MEMORY,
      CREATE | OPEN | APPEND | NEXT_SEGMENT | TRUNCATE | READS},

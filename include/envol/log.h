@@ -218,9 +218,10 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_open(struct envol_volume *
  */
 ENVOL_API enum envol_status envol_log_close(struct envol_log *log, struct envol_error *error);
 
-/* Removes the log: from the volume's header, then its files.  ENVOL_E_STATE (there is none),
- * ENVOL_E_BUSY (it is open), ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
- * ENVOL_E_KEY_REVOKED, ENVOL_E_NO_MEMORY, those of the space and of a header update. */
+/* Removes the log: from the volume's header, then its files.  ENVOL_E_STATE (there is none, or the
+ * space holds that of another volume: nothing is changed), ENVOL_E_BUSY (it is open),
+ * ENVOL_E_ARGUMENT, ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, ENVOL_E_NO_MEMORY,
+ * ENVOL_E_UNSUPPORTED (an aligned store), those of the space and of a header update. */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_log_delete(struct envol_volume *volume, struct envol_space *space, struct envol_error *error);
 

@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-/* A file that is not this volume's is not removed: the space may be another's. */
-static enum envol_status check_file(const struct envol_log *log, uint64_t number,
+/* A file that is not this volume's is not removed: the space may be another's.  That of a log that
+ * there is may be damaged. */
+static enum envol_status check_file(const struct envol_log *log, uint64_t number, bool may_be_bad,
                                     struct envol_error *error)
 {
     struct envol_log_run_info info = {.struct_size = sizeof(info)};
@@ -25,21 +26,31 @@ static enum envol_status check_file(const struct envol_log *log, uint64_t number
     envol_store_close(store);
     if (status != ENVOL_OK || got < sizeof(header) || envol_is_zero(header, sizeof(header)))
         return status;
-    if (envol_log_run_peek(header, &info) == ENVOL_OK &&
-        memcmp(info.uuid, log->keyring->uuid, sizeof(info.uuid)) == 0)
+    if (envol_log_run_peek(header, &info) != ENVOL_OK
+            ? may_be_bad
+            : memcmp(info.uuid, log->keyring->uuid, sizeof(info.uuid)) == 0)
         return ENVOL_OK;
     return envol_fail(error, ENVOL_E_STATE, "segment %llu in the space is not of this volume",
                       (unsigned long long)number);
 }
 
-/* A crash after an earlier log was taken out of the header, or before this one came into it. */
-static enum envol_status clear(struct envol_log *log, bool check, struct envol_error *error)
+static enum envol_status check_files(const struct envol_log *log, bool may_be_bad,
+                                     struct envol_error *error)
 {
     struct envol_log_segments segments;
     enum envol_status status = envol_log_list(log->space, &segments, error);
 
-    for (size_t i = 0; check && i < segments.count && status == ENVOL_OK; i++)
-        status = check_file(log, segments.numbers[i], error);
+    for (size_t i = 0; i < segments.count && status == ENVOL_OK; i++)
+        status = check_file(log, segments.numbers[i], may_be_bad, error);
+    envol_log_segments_free(&segments);
+    return status;
+}
+
+static enum envol_status clear(const struct envol_log *log, struct envol_error *error)
+{
+    struct envol_log_segments segments;
+    enum envol_status status = envol_log_list(log->space, &segments, error);
+
     for (size_t i = 0; i < segments.count && status == ENVOL_OK; i++)
         status = envol_log_segment_remove(log->space, segments.numbers[i], error);
     envol_log_segments_free(&segments);
@@ -107,8 +118,11 @@ enum envol_status envol_log_create(struct envol_volume *volume, struct envol_spa
     if (status != ENVOL_OK)
         return status;
     status = check_kind(made, false, error);
+    /* A crash after an earlier log was taken out of the header, or before this one came into it. */
     if (status == ENVOL_OK)
-        status = clear(made, true, error);
+        status = check_files(made, false, error);
+    if (status == ENVOL_OK)
+        status = clear(made, error);
     if (status == ENVOL_OK)
         status = begin(made, options != NULL ? options->first_lsn : 0, error);
     if (status != ENVOL_OK) {
@@ -131,9 +145,11 @@ enum envol_status envol_log_delete(struct envol_volume *volume, struct envol_spa
         return status;
     status = check_kind(log, true, error);
     if (status == ENVOL_OK)
+        status = check_files(log, true, error);
+    if (status == ENVOL_OK)
         status = envol_volume_set_log_seal(volume, &none, error);
     if (status == ENVOL_OK)
-        status = clear(log, false, error);
+        status = clear(log, error);
     envol_log_free(log);
     if (status == ENVOL_OK)
         envol_error_clear(error);
