@@ -30,6 +30,11 @@ test_usage() {
     misused '--from goes with' envol backup v.vol "${to[@]}" "${from[@]}" b
     misused 'one operand too many' envol backup --verify "${from[@]}" b c
     misused 'one operand too many' envol backup v.vol "${to[@]}" b c
+    misused '--raw takes no' envol backup v.vol --raw --snapshot 00000000-0000-4000-8000-000000000000 b
+    misused '--raw takes no' envol backup v.vol --raw --space v.vol.d b
+    misused '--verify takes no' envol backup --verify "${from[@]}" --snapshot 00000000-0000-4000-8000-000000000000 b
+    misused '--verify takes no' envol backup --verify "${from[@]}" --space v.vol.d b
+    misused '--verify takes no' envol backup --verify "${from[@]}" --force b
     misused 'named twice' envol backup v.vol "${to[@]}" --to file:backup.key b
     misused '--from URI is missing' envol restore v.vol --cmk file:new.key b
     misused 'VOL is missing' envol restore --cmk file:new.key "${from[@]}"
@@ -138,8 +143,16 @@ test_incremental() {
     rm n.vol
     ok envol restore n.vol --cmk file:new.key "${from[@]}" b3 b4
     content_is_there n.vol file:new.key other
-    # A list that is damaged, of another volume, or none.
+    # The backup and the list are two files.
+    mkdir -p sub
+    ln -sf good link
+    misused 'both the backup and' envol backup v.vol "${to[@]}" --changes b5 b5
+    misused 'both the backup and' envol backup v.vol "${to[@]}" --changes b5 ./sub/../b5
     cp list good
+    misused 'both the backup and' envol backup v.vol "${to[@]}" --force --changes good link
+    holds cmp list good
+    holds test ! -e b5
+    # A list that is damaged, of another volume, or none.
     flip list 100
     refused ENVOL_E_CORRUPT envol backup v.vol "${to[@]}" --changes list b5
     holds test ! -e b5

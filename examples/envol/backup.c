@@ -318,15 +318,19 @@ static int check_options(const struct options *options)
 {
     uint64_t ways = options->given & (TAKES_VERIFY | TAKES_RAW);
     bool records = (options->given & TAKES_RECORD) != 0;
-    uint64_t writes = options->given & (TAKES_TO | TAKES_CHANGES | TAKES_NOTE);
+    uint64_t writes = options->given & (TAKES_TO | TAKES_CHANGES | TAKES_NOTE | TAKES_SNAPSHOT);
 
     if (ways == (TAKES_VERIFY | TAKES_RAW))
         return fail_usage(options, "--verify and --raw do not go together");
     if (ways == TAKES_VERIFY && records)
         return fail_usage(options, "--verify takes no --record");
     if (ways != 0 && (((options->given & TAKES_CMK) != 0 && !records) || writes != 0))
-        return fail_usage(options, "%s takes no --cmk, --to, --changes or --note",
+        return fail_usage(options, "%s takes no --cmk, --to, --changes, --note or --snapshot",
                           ways == TAKES_RAW ? "--raw" : "--verify");
+    if (ways == TAKES_RAW && (options->given & TAKES_SPACE) != 0 && !records)
+        return fail_usage(options, "--raw takes no --space without --record");
+    if (ways == TAKES_VERIFY && (options->given & (TAKES_SPACE | TAKES_FORCE)) != 0)
+        return fail_usage(options, "--verify takes no --space or --force");
     if (ways != TAKES_VERIFY && options->from_count > 0)
         return fail_usage(options, "--from goes with --verify");
     if (ways == TAKES_VERIFY && options->from_count == 0)
@@ -339,6 +343,9 @@ static int check_options(const struct options *options)
         return fail_usage(options, "--cmk URI is missing, and ENVOL_CMK is not set");
     if (ways == 0 && options->to_count == 0)
         return fail_usage(options, "--to URI is missing");
+    if (options->changes != NULL && options->file != NULL &&
+        is_one_file(options->file, options->changes))
+        return fail_usage(options, "%s is both the backup and its list of changes", options->file);
     return STATUS_OK;
 }
 

@@ -346,6 +346,8 @@ int target_put(struct target *target, const void *bytes, size_t count);
 int target_write(struct target *target, const void *bytes, size_t count);
 /* Syncs a file and puts it in its place, all at once. */
 int target_publish(struct target *target);
+/* Whether two paths name one file, or would. */
+bool is_one_file(const char *a, const char *b);
 int target_fail(const struct target *target, int os_errno);
 /* What was not published is gone.  exit_status, or STATUS_FAULT if closing fails after success. */
 int target_close(struct target *target, int exit_status);

@@ -22,6 +22,36 @@ int target_fail(const struct target *target, int os_errno)
     return fail_errno(target->options, target->name, os_errno);
 }
 
+/* The directory that a path's last component is in. */
+static bool stat_directory(const char *path, struct stat *about)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int length = slash == NULL ? 0 : (int)(slash + 1 - path);
+
+    if ((size_t)length >= sizeof directory)
+        return false;
+    snprintf(directory, sizeof directory, "%.*s", length, path);
+    return stat(length == 0 ? "." : directory, about) == 0;
+}
+
+static const char *last_component(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+bool is_one_file(const char *a, const char *b)
+{
+    struct stat first, second;
+    bool there = stat(a, &first) == 0 && stat(b, &second) == 0;
+
+    if (!there && strcmp(last_component(a), last_component(b)) == 0)
+        there = stat_directory(a, &first) && stat_directory(b, &second);
+    return there && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 static bool replaces(const struct target *target)
 {
     return target->replaces || (target->options->given & TAKES_FORCE) != 0;
