@@ -21,6 +21,42 @@ test_usage() {
         --snapshot 00000000-0000-4000-8000-000000000000
 }
 
+# fails_at CALL PATH OUT COMMAND...: the command, and then again with its last such call on PATH failing;
+# OUT is removed before each.
+fails_at() {
+    local call=$1 path=$2 out=$3 n
+    shift 3
+    rm -f "$out"
+    ok strace -f -y -qq -o calls -e trace="$call" "$@"
+    n=$(grep "$call" calls | grep -n "<[^>]*/$path>" | tail -n 1 | cut -d : -f 1)
+    rm -f "$out"
+    run strace -f -qq -o calls -e trace="$call" -e inject="$call:error=EIO:when=$n" "$@"
+    holds test "$status" -eq 1
+    holds grep -q INJECTED calls
+}
+
+# The catalog keeps what came to its place, and says it if it has what did not.
+test_places() {
+    if ! strace -o calls true 2>/dev/null; then
+        echo "SKIP $program: strace does not run here"
+        return
+    fi
+    local want=2 form
+    mkdir there
+    envol create f.vol "${one[@]}" && envol import f.vol "${one[@]}" cmk.txt
+    envol backup f.vol "${one[@]}" --raw --record before
+    for form in --to=file:backup.key --raw; do
+        fails_at fsync there there/b envol backup f.vol "${one[@]}" $form --record there/b
+        holds test -e there/b
+        ok envol catalog list f.vol "${one[@]}"
+        holds test "$(grep -c ', b$' out)" -eq "$want"
+        want=$((want + 2))
+    done
+    fails_at fdatasync f.vol there/b envol backup f.vol --raw --record "${one[@]}" there/b
+    holds test ! -e there/b
+    holds grep -q '^envol: backup: the catalog has it all the same: envol catalog forget f.vol ' err
+}
+
 test_life() {
     envol create v.vol "${one[@]}" && envol import v.vol "${one[@]}" random
     ok envol catalog list v.vol "${one[@]}" --json
@@ -103,4 +139,4 @@ test_secrets() { search_secrets v.vol one.key; }
 envol keygen one.key
 envol keygen backup.key
 mkdir empty
-run_parts usage life ledger raw rotation failures secrets
+run_parts usage life ledger raw rotation failures places secrets

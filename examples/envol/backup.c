@@ -98,7 +98,7 @@ static void take_back_entry(struct backup *backup)
 {
     enum envol_status status;
 
-    if (!backup->has_entry)
+    if (!backup->has_entry || backup->target.is_in_place)
         return;
     status = backup->session.volume == NULL /* a raw copy's: closed, so that it could be made */
                  ? ENVOL_E_STATE
@@ -249,9 +249,8 @@ static int back_up_bytes(struct backup *backup)
 
     if (exit_status == STATUS_OK && records(backup))
         exit_status = record_raw(backup);
-    if (exit_status != STATUS_OK)
-        return exit_status;
-    exit_status = copy_bytes(backup);
+    if (exit_status == STATUS_OK)
+        exit_status = copy_bytes(backup);
     if (exit_status == STATUS_OK)
         progress_done(&backup->progress);
     else

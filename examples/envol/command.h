@@ -333,6 +333,7 @@ struct target {
     const char *file;          /* NULL: standard output */
     const char *name;          /* for people */
     bool replaces;             /* a file that exists, without --force too */
+    bool is_in_place;          /* published, whatever the directory's sync said then */
     int fd;
     char temporary[PATH_MAX]; /* "" if the target is written to directly */
 };

@@ -160,6 +160,7 @@ int target_publish(struct target *target)
         return target_fail(target, errno);
     os_errno = sync_directory(target);
     target->temporary[0] = '\0';
+    target->is_in_place = true;
     return os_errno == 0 ? STATUS_OK : target_fail(target, os_errno);
 }
 
