@@ -281,6 +281,35 @@ START_TEST(damaged_lists)
 }
 END_TEST
 
+/* The last chunk of a list of whole chunks is empty: no page asks for it.  Nor do those that the
+ * volume has no more ask for theirs. */
+START_TEST(lists_that_end_elsewhere)
+{
+    struct chain c;
+    struct tape bad;
+
+    if (!begin(&c, &volume_shapes[0], 0))
+        return;
+    volume_page_put(&c.b.f, 2047, 1);
+    take(&c);
+    bad = tape_copy(&c.lists[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        bad.count = c.lists[0].count;
+        ck_assert_int_eq(take_with(&c, &bad), ENVOL_OK);
+        for (size_t cut = 1; cut <= 17; cut += 8) {
+            bad.count = c.lists[0].count - cut;
+            ck_assert_int_eq(take_with(&c, &bad),
+                             cut < 17 ? ENVOL_E_TRUNCATED : ENVOL_E_CORRUPT);
+        }
+        bad.count = c.lists[0].count + 1; /* there is room for it */
+        ck_assert_int_eq(take_with(&c, &bad), ENVOL_E_CORRUPT);
+        ck_ok(envol_volume_truncate(c.b.f.volume, 100, NULL));
+    }
+    tape_clear(&bad);
+    finish(&c);
+}
+END_TEST
+
 START_TEST(lists_of_others)
 {
     struct chain c, other;
@@ -452,6 +481,7 @@ int main(void)
     tcase_add_test(tcase, a_rotation_makes_the_next_one_full);
     tcase_add_test(tcase, beside_an_unfinished_rotation);
     tcase_add_test(tcase, damaged_lists);
+    tcase_add_test(tcase, lists_that_end_elsewhere);
     tcase_add_test(tcase, lists_of_others);
     tcase_add_test(tcase, lists_of_a_newer_dek);
     tcase_add_test(tcase, a_list_of_a_backup_that_failed);

@@ -121,6 +121,20 @@ enum envol_status envol_changes_get(struct envol_changes *changes, uint8_t *nonc
     return envol_message_get(&changes->message, nonces, known * ENVOL_NONCE_BYTES);
 }
 
+/* A volume that became shorter asks for no more than it has. */
+enum envol_status envol_changes_finish(struct envol_changes *changes)
+{
+    uint8_t nonces[ENVOL_RUN_MAX * ENVOL_NONCE_BYTES];
+    enum envol_status status = ENVOL_OK;
+
+    while (status == ENVOL_OK && changes->next < changes->pages) {
+        uint64_t left = changes->pages - changes->next;
+        status = envol_changes_get(changes, nonces,
+                                   left < ENVOL_RUN_MAX ? (size_t)left : ENVOL_RUN_MAX);
+    }
+    return status == ENVOL_OK ? envol_message_finish(&changes->message) : status;
+}
+
 enum envol_status envol_changes_write(struct envol_changes *changes, struct envol_volume *volume,
                                       const uint8_t backup[ENVOL_UUID_BYTES], uint64_t pages)
 {

@@ -51,6 +51,10 @@ const uint8_t *envol_changes_backup(const struct envol_changes *changes);
 /* Of the next n pages; those that the list does not have are taken as changed. */
 enum envol_status envol_changes_get(struct envol_changes *changes, uint8_t *nonces, size_t n);
 
+/* Behind the last page: what is left of the list, and whether that was all of it.
+ * ENVOL_E_TRUNCATED, ENVOL_E_CORRUPT. */
+enum envol_status envol_changes_finish(struct envol_changes *changes);
+
 /* Begins the list of a backup. */
 enum envol_status envol_changes_write(struct envol_changes *changes, struct envol_volume *volume,
                                       const uint8_t backup[ENVOL_UUID_BYTES], uint64_t pages);

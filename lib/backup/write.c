@@ -232,6 +232,9 @@ static enum envol_status put_all(struct writing *w)
     }
     if (status == ENVOL_OK)
         status = flush_gap(w);
+    /* What was left out of the backup was so by a list that is whole. */
+    if (status == ENVOL_OK && w->before.is_open)
+        status = envol_changes_finish(&w->before);
     if (status == ENVOL_OK)
         status = put_item(w, ENVOL_ITEM_END, 0, pages);
     if (status == ENVOL_OK)
