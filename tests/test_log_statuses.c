@@ -481,6 +481,40 @@ START_TEST(replayed_to_a_newer_dek)
 }
 END_TEST
 
+/* --- A handle of before a truncation --- */
+
+/* It learns of that, unless it would have to ask for the newer DEK. */
+START_TEST(truncated_since_the_volume_was_opened)
+{
+    static const enum envol_status expected[] = {ENVOL_OK, ENVOL_E_RANGE, ENVOL_E_STALE,
+                                                 ENVOL_E_CORRUPT};
+    struct envol_log_reader *other;
+    struct envol_log_record record;
+    struct volume_fixture v;
+
+    begin(false);
+    v = f.v;
+    v.store = watched_store_share(watched);
+    volume_fixture_open(&v, ENVOL_OPEN_READ_ONLY, ENVOL_OK);
+    if (_i == 2)
+        ck_ok(envol_volume_rotate_begin(f.v.volume, &f.v.cmk, 1, 0, NULL, NULL));
+    if (_i == 3)
+        log_segment_remove(f.space, 1);
+    else
+        ck_ok(envol_log_truncate(f.log, 7, NULL));
+    ck_status(envol_log_reader_open(v.volume, f.space, _i == 1 ? 2 : 0, &other, NULL),
+              expected[_i]);
+    if (_i == 0) {
+        ck_ok(envol_log_reader_next(other, 0, &record, NULL));
+        ck_assert_uint_eq(record.lsn, 7);
+    }
+    envol_log_reader_close(other);
+    volume_fixture_kill(&v);
+    envol_store_close(v.store);
+    finish();
+}
+END_TEST
+
 /* --- A run whose header is written, and that the volume's header is not told of --- */
 
 static void ck_closed_and_opened(uint64_t last)
@@ -556,6 +590,7 @@ int main(void)
     tcase_add_test(tcase, forked);
     tcase_add_test(tcase, of_a_newer_dek);
     tcase_add_test(tcase, replayed_to_a_newer_dek);
+    tcase_add_loop_test(tcase, truncated_since_the_volume_was_opened, 0, 4);
     tcase_add_loop_test(tcase, a_run_that_was_not_announced, 0, 4);
     tcase_add_test(tcase, a_run_that_is_over);
     suite_add_tcase(suite, tcase);

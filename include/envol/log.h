@@ -300,7 +300,8 @@ envol_log_truncate(struct envol_log *log, uint64_t below_lsn, struct envol_error
 
 /*
  * Reads from the first record whose LSN is from_lsn or above (0: the oldest).  volume may be a
- * writer's or a reader's; both are borrowed.  *reader is NULL on failure.
+ * writer's or a reader's, whose handle is refreshed if it is from before a truncation; both are
+ * borrowed.  *reader is NULL on failure.
  * ENVOL_E_STATE (the volume has no log), ENVOL_E_RANGE (records from there on were truncated),
  * ENVOL_E_CORRUPT, ENVOL_E_STALE (of a DEK newer than the volume handle knows: refresh it),
  * ENVOL_E_ARGUMENT, ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_KEY_REVOKED, ENVOL_E_FORKED,

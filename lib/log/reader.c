@@ -128,7 +128,7 @@ static enum envol_status seek(struct envol_log_reader *reader, uint64_t number,
     return status;
 }
 
-static enum envol_status open_reader(struct envol_log_reader *reader, struct envol_error *error)
+static enum envol_status find_place(struct envol_log_reader *reader, struct envol_error *error)
 {
     uint64_t number = 0;
     enum envol_status status = look_at_volume(reader, error);
@@ -141,6 +141,25 @@ static enum envol_status open_reader(struct envol_log_reader *reader, struct env
     reader->cursor = nowhere(reader);
     status = first_number(reader, &number, error);
     return status == ENVOL_OK ? seek(reader, number, error) : status;
+}
+
+/* What seems to be missing may be truncated, and the volume's handle from before that. */
+static enum envol_status open_reader(struct envol_log_reader *reader, struct envol_error *error)
+{
+    struct envol_log_seal seal;
+    enum envol_status status = find_place(reader, error), reread;
+
+    if (status != ENVOL_E_CORRUPT || reader->volume == NULL || !reader->volume->read_only)
+        return status;
+    reread = envol_volume_reread(reader->volume);
+    if (reread == ENVOL_E_STALE)
+        return envol_fail(error, reread, "the volume's handle is older than its DEK");
+    if (reread != ENVOL_OK || envol_volume_log_seal(reader->volume, &seal) != ENVOL_OK ||
+        seal.oldest_segment == reader->seal.oldest_segment)
+        return status;
+    envol_log_cursor_end(&reader->cursor);
+    reader->cursor.keyring = envol_volume_keyring(reader->volume);
+    return find_place(reader, error);
 }
 
 static enum envol_status make_reader(struct envol_volume *volume,

@@ -221,6 +221,21 @@ enum envol_status envol_volume_follow(struct envol_volume *volume, struct envol_
     return status;
 }
 
+/* An image stays as it is, and the keys are the writer's. */
+enum envol_status envol_volume_reread(struct envol_volume *volume)
+{
+    struct envol_newer newer;
+    enum envol_status status;
+
+    if (envol_image_is_own(volume))
+        return ENVOL_OK;
+    status = envol_volume_look(volume, true, &newer, NULL);
+    if (status == ENVOL_OK && newer.header != NULL)
+        status = ENVOL_E_STALE;
+    end_newer(&newer);
+    return status;
+}
+
 enum envol_status envol_volume_refresh(struct envol_volume *volume, struct envol_error *error)
 {
     struct envol_newer newer;

@@ -126,6 +126,11 @@ void envol_volume_free(struct envol_volume *volume);
 /* Sets what the header says of pages: at open and refresh. */
 enum envol_status envol_volume_measure(struct envol_volume *volume, struct envol_error *error);
 
+/* refresh.c */
+/* A reader's refresh, as far as it goes without a provider.  ENVOL_E_STALE: the DEK is a newer one,
+ * or the header cannot be verified; otherwise those of envol_volume_refresh. */
+enum envol_status envol_volume_reread(struct envol_volume *volume);
+
 /* gate.c */
 enum envol_access {
     ENVOL_ACCESS_LOOK, /* needs no key: a lease may have taken them */
