@@ -100,6 +100,8 @@ START_TEST(lsns_are_the_callers)
 {
     struct envol_log_entry entries[2] = {{.lsn = 2000, .data = "a", .bytes = 1},
                                          {.lsn = 1999, .data = "b", .bytes = 1}};
+    struct envol_log_reader *reader;
+    struct envol_log_record record;
     uint64_t lsn = 1000;
 
     log_fixture_create(&f, 0);
@@ -125,6 +127,16 @@ START_TEST(lsns_are_the_callers)
     ck_ok(envol_log_sync(f.log, 0, NULL));
     log_fixture_reopen(&f);
     ck_assert_uint_eq(log_info(&f).next_lsn, UINT64_MAX);
+    ck_ok(envol_log_next_segment(f.log, NULL)); /* beyond the last LSN there is */
+    for (unsigned i = 0; i < 2; i++) {
+        ck_ok(envol_log_reader_open(f.v.volume, f.space, 2001, &reader, NULL));
+        ck_ok(envol_log_reader_next(reader, 0, &record, NULL));
+        ck_ok(envol_log_reader_next(reader, 0, &record, NULL));
+        ck_assert_uint_eq(record.lsn, UINT64_MAX - 1);
+        ck_status(envol_log_reader_next(reader, 0, &record, NULL), ENVOL_E_TIMEOUT);
+        envol_log_reader_close(reader);
+        log_fixture_reopen(&f);
+    }
     log_fixture_free(&f);
 }
 END_TEST

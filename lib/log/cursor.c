@@ -139,10 +139,12 @@ static enum envol_status record_room(struct envol_log_cursor *cursor, struct env
     return ENVOL_OK;
 }
 
-/* What can be the next record of the run, as far as its header tells. */
+/* What can be the next record of the run, as far as its header tells.  A filler behind the last
+ * LSN that a record can have is numbered beyond it. */
 static bool fits(const struct envol_log_place *at, const struct envol_log_record *record)
 {
-    return record->index == at->index && record->lsn >= at->next_lsn && record->lsn < UINT64_MAX;
+    return record->index == at->index && record->lsn >= at->next_lsn &&
+           (record->lsn < UINT64_MAX || (record->flags & ENVOL_LOG_FILLER) != 0);
 }
 
 static enum envol_status unseal(struct envol_log_cursor *cursor, const struct envol_log_place *at,
