@@ -481,6 +481,26 @@ START_TEST(replayed_to_a_newer_dek)
 }
 END_TEST
 
+/* --- A sync that fails for a reason that is harmless elsewhere --- */
+
+static enum envol_status sync_is_busy(void *state)
+{
+    (void)state;
+    return ENVOL_E_BUSY;
+}
+
+/* Nobody knows what reached the disk: it is no matter of trying again. */
+START_TEST(a_sync_that_is_busy)
+{
+    begin(false);
+    f.log->store->vtable.sync = sync_is_busy;
+    ck_status(envol_log_sync(f.log, 0, &f.error), ENVOL_E_IO);
+    ck_status(envol_log_append(f.log, data, 100, NULL, &f.error), ENVOL_E_IO);
+    ck_assert_int_eq(log_info(&f).failed, ENVOL_E_IO);
+    finish();
+}
+END_TEST
+
 /* --- A handle of before a truncation --- */
 
 /* It learns of that, unless it would have to ask for the newer DEK. */
@@ -590,6 +610,7 @@ int main(void)
     tcase_add_test(tcase, forked);
     tcase_add_test(tcase, of_a_newer_dek);
     tcase_add_test(tcase, replayed_to_a_newer_dek);
+    tcase_add_test(tcase, a_sync_that_is_busy);
     tcase_add_loop_test(tcase, truncated_since_the_volume_was_opened, 0, 4);
     tcase_add_loop_test(tcase, a_run_that_was_not_announced, 0, 4);
     tcase_add_test(tcase, a_run_that_is_over);

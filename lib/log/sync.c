@@ -61,7 +61,7 @@ static enum envol_status lead(struct envol_log *log, struct envol_error *error)
     if (status == ENVOL_OK) {
         pthread_mutex_unlock(&log->lock);
         began = envol_now_ns();
-        status = envol_store_sync(log->store, &details);
+        status = envol_log_harm(envol_store_sync(log->store, &details), &details);
         began = envol_now_ns() - began;
         pthread_mutex_lock(&log->lock);
         note_time(log, began);
