@@ -359,10 +359,14 @@ test_failover() {
     start_primary
     start_follower
     converges
+    done_by_replica backup backup.2 --cmk file:f.key --connect unix:p.sock
     kill_now primary
     stop follower
     done_by_replica put P 300 'what nobody else knows' --cmk file:p.key
     done_by_replica put F 300 'the new truth' --cmk file:f.key
+    # What the LSNs of one say is not what those of the other do.
+    refused_by_replica ENVOL_E_STATE recover R2 --cmk file:f.key --from backup.2 --log-of F --log-cmk file:f.key
+    lacks test -e R2
     mark
     launch primary replica primary F --cmk file:f.key --follower-cmk file:p.key \
         --listen unix:p.sock --load 50

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- save ---*/
@@ -123,8 +124,37 @@ static enum envol_status replay_log(const struct side_options *options, struct r
     return status;
 }
 
-/* The log is read under the keys of the volume that it is of, whose header is all it needs of it.
+static enum envol_status read_history(const char *path, const struct envol_cmk *cmk,
+                                      struct control *control, struct envol_error *error)
+{
+    struct reader reader;
+    enum envol_status status = reader_open(&reader, path, cmk, error);
+
+    if (status == ENVOL_OK)
+        status = control_read(reader.volume, control, error);
+    reader_close(&reader);
+    return status;
+}
+
+/* LSNs of another history say something else: a log of a follower that was promoted goes on with
+ * other records under those that the primary had.  Asked before what was restored begins its own.
  */
+static enum envol_status check_history(const struct side_options *options,
+                                       struct envol_error *error)
+{
+    struct control restored, other;
+    enum envol_status status =
+        read_history(options->path, &options->engine.cmk, &restored, error);
+
+    if (status == ENVOL_OK)
+        status = read_history(options->log_of, &options->other_cmk, &other, error);
+    if (status == ENVOL_OK && memcmp(restored.history, other.history, HISTORY_BYTES) != 0)
+        status = fail(error, ENVOL_E_STATE, "the log of %.200s is of another history",
+                      options->log_of);
+    return status;
+}
+
+/* The log is read under the keys of the volume that it is of. */
 static enum envol_status replay_from(const struct side_options *options, struct engine *engine,
                                      struct envol_error *error)
 {
@@ -175,6 +205,8 @@ enum envol_status backup_recover(const struct side_options *options, const char 
     if (path_exists(options->path))
         return fail(error, ENVOL_E_STATE, "%.200s is there already", options->path);
     status = restore_file(options, file, error);
+    if (status == ENVOL_OK && options->log_of != NULL)
+        status = check_history(options, error);
     if (status == ENVOL_OK)
         status = recover(options, error);
     if (status != ENVOL_OK && path_remove(options->path, &remove_error) != ENVOL_OK)
