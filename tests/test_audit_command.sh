@@ -33,6 +33,17 @@ test_lines() {
 test_failures() {
     misused '--audit: its value is missing' envol verify a.vol --cmk file:a.key --audit
     misused '--audit does not apply' envol keygen c.key --audit a.log
+    # What it would be appended to, or would make, is none of these.
+    cp a.vol a.before
+    cp a.key a.key.before
+    misused 'the volume itself' envol verify a.vol --cmk file:a.key --audit ./a.vol
+    misused 'the volume itself' envol verify a.vol --cmk file:a.key --audit a.key
+    misused 'the volume itself' envol slot add a.vol --cmk file:b.key --to file:a.key --audit a.key
+    misused 'the volume itself' envol restore r.vol --cmk file:b.key --from file:a.key --audit a.key
+    misused 'the volume itself' envol create new.vol --cmk file:a.key --audit ./new.vol
+    holds cmp a.vol a.before
+    holds cmp a.key a.key.before
+    holds test ! -e new.vol
     envol key disable a.key
     refused ENVOL_E_KEY_DISABLED envol verify a.vol --cmk file:a.key --audit b.log
     holds lines b.log '[e["status"] for e in l] == ["ENVOL_E_KEY_DISABLED", "ENVOL_E_KEY_NOT_FOUND"]'

@@ -22,11 +22,34 @@ struct audit {
 /* One for the process, as signals and standard streams are. */
 static struct audit audit = {.fd = -1};
 
+static bool is_key_of(const char *const *uris, size_t count, const char *path)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *file = cmk_secret_file(uris[i]);
+        if (file != NULL && is_one_file(path, file))
+            return true;
+    }
+    return false;
+}
+
+/* Before it is opened, and so made. */
+static bool is_taken(const struct options *options)
+{
+    const char *path = options->audit;
+
+    return is_one_file(path, options->path) ||
+           is_key_of(options->cmks, options->cmk_count, path) ||
+           is_key_of(options->tos, options->to_count, path) ||
+           is_key_of(options->froms, options->from_count, path);
+}
+
 int audit_open(const struct options *options)
 {
     audit.options = options;
     if (options->audit == NULL)
         return STATUS_OK;
+    if (is_taken(options))
+        return fail_usage(options, "--audit %s is the volume itself or a key", options->audit);
     audit.fd = open(options->audit, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     return audit.fd >= 0 ? STATUS_OK : fail_errno(options, options->audit, errno);
 }
