@@ -248,6 +248,24 @@ test_damage() {
     lacks grep -qF 'a few words that were imported' b
 }
 
+# One that was made all the same: a restore says what it lacks.
+test_bad_pages() {
+    if ! python3 -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$BUILD/libenvol.so" 2>/dev/null; then
+        echo "SKIP $program: the library does not load into Python"
+        return
+    fi
+    rm -f v.vol n.vol b c
+    filled v.vol
+    flip v.vol 200000
+    flip v.vol 400000
+    ok python3 "$tests/backup_bad.py" "$BUILD/libenvol.so" v.vol one.key backup.key b
+    run envol restore n.vol --cmk file:new.key "${from[@]}" b
+    holds test "$status $(wc -l <err)" = '0 1'
+    holds grep -q '^envol: restore: b: 2 pages did not read when it was made, the first 8: ' err
+    run envol verify n.vol --cmk file:new.key
+    holds grep -q ' 2 unwritten, 0 bad$' out
+}
+
 # From envol(5) alone.
 test_format() {
     rm -f v.vol n.vol b? list
@@ -275,4 +293,4 @@ test_format() {
 }
 
 for key in one backup new other; do envol keygen $key.key; done
-run_parts usage whole pipe several_cmks incremental raw killed snapshot damage format
+run_parts usage whole pipe several_cmks incremental raw killed snapshot damage bad_pages format

@@ -5,6 +5,7 @@
  */
 #include "command.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,8 +69,23 @@ static size_t count_restored(struct restoring *r)
     return 0;
 }
 
+/* The backup was made all the same, and says so. */
+static void say_bad(struct restoring *r, const char *name, const struct envol_backup_result *result)
+{
+    if (result->bad == 0)
+        return;
+    progress_hide(&r->progress);
+    fputs("envol: restore: ", stderr);
+    print_text(stderr, name);
+    fprintf(stderr,
+            ": %" PRIu64 " pages did not read when it was made, the first %" PRIu64
+            ": it left them unwritten\n",
+            result->bad, result->first_bad);
+}
+
 static int apply(struct restoring *r, const char *path)
 {
+    struct envol_backup_result result = {.struct_size = sizeof result};
     struct envol_error error = ENVOL_ERROR_INIT;
     struct stream stream;
     enum envol_status status;
@@ -80,11 +96,13 @@ static int apply(struct restoring *r, const char *path)
     if (exit_status == STATUS_OK) {
         stream_show(&stream, &r->progress, "restore");
         status = envol_restore_apply(r->restore, r->from.cmks, r->from.count, stream_read, &stream,
-                                     NULL, &error);
-        if (status != ENVOL_OK)
+                                     &result, &error);
+        if (status != ENVOL_OK) {
             exit_status = fail_restore(r, status, &error, stream.name);
-        else
+        } else {
             progress_done(&r->progress);
+            say_bad(r, stream.name, &result);
+        }
     }
     stream_close(&stream);
     return exit_status;
