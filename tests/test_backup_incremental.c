@@ -298,8 +298,7 @@ START_TEST(lists_that_end_elsewhere)
         ck_assert_int_eq(take_with(&c, &bad), ENVOL_OK);
         for (size_t cut = 1; cut <= 17; cut += 8) {
             bad.count = c.lists[0].count - cut;
-            ck_assert_int_eq(take_with(&c, &bad),
-                             cut < 17 ? ENVOL_E_TRUNCATED : ENVOL_E_CORRUPT);
+            ck_assert_int_eq(take_with(&c, &bad), cut < 17 ? ENVOL_E_TRUNCATED : ENVOL_E_CORRUPT);
         }
         bad.count = c.lists[0].count + 1; /* there is room for it */
         ck_assert_int_eq(take_with(&c, &bad), ENVOL_E_CORRUPT);

@@ -37,8 +37,7 @@ static bool is_taken(const struct options *options)
 {
     const char *path = options->audit;
 
-    return is_one_file(path, options->path) ||
-           is_key_of(options->cmks, options->cmk_count, path) ||
+    return is_one_file(path, options->path) || is_key_of(options->cmks, options->cmk_count, path) ||
            is_key_of(options->tos, options->to_count, path) ||
            is_key_of(options->froms, options->from_count, path);
 }

@@ -143,14 +143,13 @@ static enum envol_status check_history(const struct side_options *options,
                                        struct envol_error *error)
 {
     struct control restored, other;
-    enum envol_status status =
-        read_history(options->path, &options->engine.cmk, &restored, error);
+    enum envol_status status = read_history(options->path, &options->engine.cmk, &restored, error);
 
     if (status == ENVOL_OK)
         status = read_history(options->log_of, &options->other_cmk, &other, error);
     if (status == ENVOL_OK && memcmp(restored.history, other.history, HISTORY_BYTES) != 0)
-        status = fail(error, ENVOL_E_STATE, "the log of %.200s is of another history",
-                      options->log_of);
+        status =
+            fail(error, ENVOL_E_STATE, "the log of %.200s is of another history", options->log_of);
     return status;
 }
 

@@ -129,8 +129,8 @@ enum envol_status envol_changes_finish(struct envol_changes *changes)
 
     while (status == ENVOL_OK && changes->next < changes->pages) {
         uint64_t left = changes->pages - changes->next;
-        status = envol_changes_get(changes, nonces,
-                                   left < ENVOL_RUN_MAX ? (size_t)left : ENVOL_RUN_MAX);
+        status =
+            envol_changes_get(changes, nonces, left < ENVOL_RUN_MAX ? (size_t)left : ENVOL_RUN_MAX);
     }
     return status == ENVOL_OK ? envol_message_finish(&changes->message) : status;
 }
