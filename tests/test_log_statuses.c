@@ -481,125 +481,6 @@ START_TEST(replayed_to_a_newer_dek)
 }
 END_TEST
 
-/* --- A sync that fails for a reason that is harmless elsewhere --- */
-
-static enum envol_status sync_is_busy(void *state)
-{
-    (void)state;
-    return ENVOL_E_BUSY;
-}
-
-/* Nobody knows what reached the disk: it is no matter of trying again. */
-START_TEST(a_sync_that_is_busy)
-{
-    begin(false);
-    f.log->store->vtable.sync = sync_is_busy;
-    ck_status(envol_log_sync(f.log, 0, &f.error), ENVOL_E_IO);
-    ck_status(envol_log_append(f.log, data, 100, NULL, &f.error), ENVOL_E_IO);
-    ck_assert_int_eq(log_info(&f).failed, ENVOL_E_IO);
-    finish();
-}
-END_TEST
-
-/* --- A handle of before a truncation --- */
-
-/* It learns of that, unless it would have to ask for the newer DEK. */
-START_TEST(truncated_since_the_volume_was_opened)
-{
-    static const enum envol_status expected[] = {ENVOL_OK, ENVOL_E_RANGE, ENVOL_E_STALE,
-                                                 ENVOL_E_CORRUPT};
-    struct envol_log_reader *other;
-    struct envol_log_record record;
-    struct volume_fixture v;
-
-    begin(false);
-    v = f.v;
-    v.store = watched_store_share(watched);
-    volume_fixture_open(&v, ENVOL_OPEN_READ_ONLY, ENVOL_OK);
-    if (_i == 2)
-        ck_ok(envol_volume_rotate_begin(f.v.volume, &f.v.cmk, 1, 0, NULL, NULL));
-    if (_i == 3)
-        log_segment_remove(f.space, 1);
-    else
-        ck_ok(envol_log_truncate(f.log, 7, NULL));
-    ck_status(envol_log_reader_open(v.volume, f.space, _i == 1 ? 2 : 0, &other, NULL),
-              expected[_i]);
-    if (_i == 0) {
-        ck_ok(envol_log_reader_next(other, 0, &record, NULL));
-        ck_assert_uint_eq(record.lsn, 7);
-    }
-    envol_log_reader_close(other);
-    volume_fixture_kill(&v);
-    envol_store_close(v.store);
-    finish();
-}
-END_TEST
-
-/* --- A run whose header is written, and that the volume's header is not told of --- */
-
-static void ck_closed_and_opened(uint64_t last)
-{
-    struct envol_log_seal seal;
-
-    log_fixture_close(&f);
-    ck_assert_int_eq(envol_volume_log_seal(f.v.volume, &seal), ENVOL_OK);
-    ck_assert_uint_eq(seal.kind, ENVOL_LOG_SEAL_SEALED);
-    log_fixture_open(&f, ENVOL_OK);
-    log_expect(&f, 0, last);
-}
-
-/* The log is closed then, goes on after all, goes over to a new segment, or is left by its
- * writer. */
-START_TEST(a_run_that_was_not_announced)
-{
-    struct envol_log_reader *other;
-    struct envol_log_record record;
-
-    begin(false);
-    ck_ok(envol_volume_rotate_begin(f.v.volume, &f.v.cmk, 1, 0, NULL, NULL));
-    lock_header();
-    ck_status(envol_log_append(f.log, data, 100, NULL, &f.error), ENVOL_E_BUSY);
-    ck_ok(envol_log_reader_open(f.v.volume, f.space, 16, &other, NULL));
-    ck_ok(envol_log_reader_next(other, 0, &record, NULL));
-    ck_status(envol_log_reader_next(other, 0, &record, NULL), ENVOL_E_TIMEOUT);
-    if (_i == 2)
-        ck_ok(envol_log_next_segment(f.log, NULL));
-    if (_i == 3) {
-        log_fixture_kill(&f);
-        log_fixture_open(&f, ENVOL_OK);
-        log_expect(&f, 0, 16);
-    }
-    if (_i > 0)
-        (void)log_put(&f, 100);
-    ck_closed_and_opened(_i > 0 ? 17 : 16);
-    if (_i == 0)
-        (void)log_put(&f, 100);
-    if (_i != 2) {
-        ck_ok(envol_log_reader_next(other, 0, &record, NULL));
-        ck_assert_uint_eq(record.lsn, 17);
-    }
-    log_expect(&f, 0, 17);
-    envol_log_reader_close(other);
-    finish();
-}
-END_TEST
-
-/* What the run before has room for goes into the new one too. */
-START_TEST(a_run_that_is_over)
-{
-    struct envol_log_entry entries[8] = {{.bytes = 0}};
-
-    begin(false);
-    f.log->run_records = 16; /* it has 10 */
-    lock_header();
-    ck_status(envol_log_append_batch(f.log, entries, 8, &f.error), ENVOL_E_BUSY);
-    (void)log_put(&f, 100);
-    ck_assert_uint_eq(log_info(&f).run, 4);
-    ck_closed_and_opened(17);
-    finish();
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("log_statuses");
@@ -610,10 +491,6 @@ int main(void)
     tcase_add_test(tcase, forked);
     tcase_add_test(tcase, of_a_newer_dek);
     tcase_add_test(tcase, replayed_to_a_newer_dek);
-    tcase_add_test(tcase, a_sync_that_is_busy);
-    tcase_add_loop_test(tcase, truncated_since_the_volume_was_opened, 0, 4);
-    tcase_add_loop_test(tcase, a_run_that_was_not_announced, 0, 4);
-    tcase_add_test(tcase, a_run_that_is_over);
     suite_add_tcase(suite, tcase);
     return test_run(suite);
 }
