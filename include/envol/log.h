@@ -230,12 +230,15 @@ envol_log_delete(struct envol_volume *volume, struct envol_space *space, struct 
  * above that of the last record and below 2^64 - 1, or 0 for the next number; out, its LSN, so
  * set it to 0 again before the next call.  lsn may be NULL.  The record is safe after
  * envol_log_sync.  An append syncs by itself when unsynced_bytes are waiting, and goes over to a
- * new segment when one is full. On failure nothing was appended and *lsn is what it was.  A write
- * or sync that fails makes the log fail: all calls answer that from then on; close it and open it
- * again. ENVOL_E_ARGUMENT, ENVOL_E_RANGE (too long; an LSN as above), ENVOL_E_IO,
- * ENVOL_E_KEY_REVOKED (nothing is lost: appends go on after envol_volume_unlock), ENVOL_E_FORKED,
- * ENVOL_E_NO_MEMORY, ENVOL_E_LOCKED_MEMORY, ENVOL_E_RANDOM, ENVOL_E_UNSUPPORTED (an aligned store),
- * those of a header update at a segment's end.
+ * new segment when one is full.
+ *
+ * On failure nothing was appended and *lsn is what it was.  A write or sync that fails makes the
+ * log fail: all calls answer that from then on; close it and open it again.
+ *
+ * ENVOL_E_ARGUMENT, ENVOL_E_RANGE (too long; an LSN as above), ENVOL_E_IO, ENVOL_E_KEY_REVOKED
+ * (nothing is lost: appends go on after envol_volume_unlock), ENVOL_E_FORKED, ENVOL_E_NO_MEMORY,
+ * ENVOL_E_LOCKED_MEMORY, ENVOL_E_RANDOM, ENVOL_E_UNSUPPORTED (an aligned store), those of a header
+ * update at a segment's end.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status envol_log_append(struct envol_log *log,
                                                              const void *data, size_t bytes,

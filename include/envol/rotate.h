@@ -101,17 +101,22 @@ ENVOL_API ENVOL_NODISCARD enum envol_status envol_volume_rotate_resume(struct en
 
 /*
  * Ends a rotation whose pages were all visited.  If all of them read, the older DEKs are gone
- * afterwards, and nothing under them opens; but those that the volume's log or a snapshot needs
- * stay, which the ledger tells.  If some did not, the older DEKs stay in the header, so that such a
- * page can be repaired (from a backup, say); with ENVOL_ROTATE_ABANDON_BAD they go all the same.
- * With that flag it also gives up DEKs that an earlier finish kept.  Those that the log or a
- * snapshot needs stay in any case. With ENVOL_ROTATE_KEEP_OLD the older DEKs stay although all
- * pages read: for an engine that has objects, blobs or files of its own under them.  It gives them
- * up later with ENVOL_ROTATE_ABANDON_BAD, when the ledger has no bad page; so does the finish of a
- * later rotation without KEEP_OLD.  A header holds 4 of them. A volume without pages can be
- * finished right after the begin. ENVOL_E_STATE (pages are left; no rotation, and with ABANDON_BAD
- * no DEK that may go either), ENVOL_E_ARGUMENT (both flags), ENVOL_E_READ_ONLY, ENVOL_E_FORKED,
- * ENVOL_E_KEY_REVOKED, those of envol_volume_sync.
+ * afterwards, and nothing under them opens; but those that the volume's log, a snapshot or a
+ * catalog needs stay, which the ledger tells.  If some did not, the older DEKs stay in the header,
+ * so that such a page can be repaired (from a backup, say).  A volume without pages can be finished
+ * right after the begin.
+ *
+ * With ENVOL_ROTATE_ABANDON_BAD they go all the same, and so do those that an earlier finish kept;
+ * not those that the log or a snapshot still needs.
+ *
+ * With ENVOL_ROTATE_KEEP_OLD the older DEKs stay although all pages read: for an engine that has
+ * objects, blobs or files of its own under them.  It gives them up later with ABANDON_BAD, when the
+ * ledger has no bad page; so does the finish of a later rotation without KEEP_OLD.  A header holds
+ * 4 of them.
+ *
+ * ENVOL_E_STATE (pages are left; no rotation, and with ABANDON_BAD no DEK that may go either),
+ * ENVOL_E_ARGUMENT (both flags), ENVOL_E_READ_ONLY, ENVOL_E_FORKED, ENVOL_E_KEY_REVOKED, those of
+ * envol_volume_sync.
  */
 ENVOL_API ENVOL_NODISCARD enum envol_status
 envol_volume_rotate_finish(struct envol_volume *volume, uint32_t flags, struct envol_error *error);

@@ -92,8 +92,8 @@ bool envol_kms_aws_endpoint(const struct envol_aws_settings *settings, const cha
 
 /* aws_ini.c: the credentials and config files, read whole; they may hold secrets. */
 struct envol_aws_file {
-    char
-        *text; /* "" for a file that cannot be opened; NULL before it is read and after a failure */
+    /* "" of a file that cannot be opened; NULL before it is read and after a failure. */
+    char *text;
     size_t capacity;
 };
 /* ENVOL_E_CREDENTIALS: longer than ENVOL_AWS_FILE_MAX; ENVOL_E_NO_MEMORY. */
