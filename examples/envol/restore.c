@@ -45,8 +45,9 @@ static int open_store(struct restoring *r)
     return status == ENVOL_OK ? STATUS_OK : fail(r->options, status, &error);
 }
 
-/* How many of the files an earlier call restored whole. */
-static size_t count_restored(struct restoring *r)
+/* How many of the files an earlier call restored whole, as far as files and header say: what they
+ * say here nobody vouches for. */
+static size_t count_restored(struct restoring *r, uint8_t applied[ENVOL_UUID_BYTES])
 {
     const struct options *options = r->options;
     struct envol_header_info info = {.struct_size = sizeof info};
@@ -54,6 +55,7 @@ static size_t count_restored(struct restoring *r)
 
     if (envol_volume_inspect(r->session.store, &info, NULL, NULL) != ENVOL_OK || !info.restoring)
         return 0;
+    memcpy(applied, info.restore_applied, ENVOL_UUID_BYTES);
     for (size_t i = options->file_count; i > 0; i--) {
         struct stream stream;
         size_t n = 0;
@@ -62,8 +64,7 @@ static size_t count_restored(struct restoring *r)
             stream_open(&stream, options, options->files[i - 1]) == STATUS_OK)
             n = stream_peek(&stream, start, sizeof start);
         stream_close(&stream);
-        if (n == sizeof start &&
-            memcmp(start + BACKUP_UUID_AT, info.restore_applied, ENVOL_UUID_BYTES) == 0)
+        if (n == sizeof start && memcmp(start + BACKUP_UUID_AT, applied, ENVOL_UUID_BYTES) == 0)
             return i;
     }
     return 0;
@@ -120,19 +121,69 @@ static int apply_all(struct restoring *r, size_t first)
     return exit_status;
 }
 
-static int restore(struct restoring *r)
+/* Reads a backup that is in the volume, and what it says of itself. */
+static int verify(struct restoring *r, const char *path, struct envol_backup_result *result)
 {
     const struct envol_restore_options how = {.struct_size = sizeof how,
                                               .cancel_flag = &cancel_flag};
     struct envol_error error = ENVOL_ERROR_INIT;
-    size_t first = count_restored(r);
+    struct stream stream;
+    enum envol_status status;
+    int exit_status;
+
+    stream_init(&stream);
+    exit_status = stream_open(&stream, r->options, path);
+    if (exit_status == STATUS_OK) {
+        stream_show(&stream, &r->progress, "verify");
+        status = envol_backup_verify(r->from.cmks, r->from.count, &how, stream_read, &stream,
+                                     result, &error);
+        if (status == ENVOL_OK)
+            progress_done(&r->progress);
+        else
+            exit_status = fail_restore(r, status, &error, stream.name);
+    }
+    stream_close(&stream);
+    return exit_status;
+}
+
+/* With a file to apply its parent shows that those before it are there.  Without, the files have to
+ * show it themselves: each follows the one before, and the last one is what the volume has. */
+static int verify_all(struct restoring *r, const uint8_t applied[ENVOL_UUID_BYTES])
+{
+    const struct options *options = r->options;
+    uint8_t before[ENVOL_UUID_BYTES] = {0};
+
+    for (size_t i = 0; i < options->file_count; i++) {
+        struct envol_backup_result result = {.struct_size = sizeof result};
+        int exit_status = verify(r, options->files[i], &result);
+
+        if (exit_status != STATUS_OK)
+            return exit_status;
+        if (memcmp(result.parent, before, sizeof before) != 0)
+            return fail_text(options, ENVOL_E_STALE, "%s: does not follow the one before",
+                             options->files[i]);
+        memcpy(before, result.uuid, sizeof before);
+    }
+    return memcmp(before, applied, sizeof before) == 0
+               ? STATUS_OK
+               : fail_text(options, ENVOL_E_STALE, "the last file is not what was restored last");
+}
+
+static int restore(struct restoring *r)
+{
+    uint8_t applied[ENVOL_UUID_BYTES] = {0};
+    const struct envol_restore_options how = {.struct_size = sizeof how,
+                                              .cancel_flag = &cancel_flag};
+    struct envol_error error = ENVOL_ERROR_INIT;
+    size_t first = count_restored(r, applied);
     enum envol_status status = envol_restore_begin(r->session.store, r->session.cmks,
                                                    r->session.cmk_count, &how, &r->restore, &error);
     int exit_status;
 
     if (status != ENVOL_OK)
         return fail_restore(r, status, &error, NULL);
-    exit_status = apply_all(r, first);
+    exit_status =
+        first > 0 && first == r->options->file_count ? verify_all(r, applied) : apply_all(r, first);
     if (exit_status != STATUS_OK)
         return exit_status;
     status = envol_restore_finish(r->restore, &error);
