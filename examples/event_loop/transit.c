@@ -14,6 +14,11 @@ enum { TIMEOUT_MS = 10000, DEK_BASE64_MAX = 128, CONTEXT_MAX = 512 };
 static enum envol_status fail(struct transit *transit, enum envol_status status, const char *what)
 {
     snprintf(transit->message, sizeof transit->message, "Transit: %s", what);
+    /* The service's own words go to a terminal. */
+    for (char *at = transit->message; *at != '\0'; at++) {
+        if (*at < ' ' || *at >= 0x7f)
+            *at = '?';
+    }
     return status;
 }
 

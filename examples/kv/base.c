@@ -60,12 +60,14 @@ static bool add_to_chain(struct table *base, uint64_t page_no)
 }
 
 /* What authenticates was written by this store, but perhaps not as a page of this index. */
-static enum envol_status add_items(struct list *index, const uint8_t *page)
+static enum envol_status add_items(struct list *index, const uint8_t *page, uint64_t pages)
 {
     for (const uint8_t *item = page_first(page); item != NULL; item = page_next(page, item)) {
-        if (item_value(item).count != 8)
+        uint64_t page_no = item_value(item).count == 8 ? load(item_value(item).bytes, 8) : 0;
+
+        if (page_no < ROOT_PAGES || page_no >= pages)
             return ENVOL_E_CORRUPT;
-        if (!list_add(index, item_key(item), load(item_value(item).bytes, 8)))
+        if (!list_add(index, item_key(item), page_no))
             return ENVOL_E_NO_MEMORY;
     }
     return ENVOL_OK;
@@ -81,7 +83,7 @@ enum envol_status base_load(struct kv *kv, struct envol_error *error)
         status = table_read(kv, &kv->base, page_no, NULL, page, error);
         if (status != ENVOL_OK)
             return status;
-        status = add_items(&kv->base.index, page);
+        status = add_items(&kv->base.index, page, envol_volume_pages(kv->volume));
         if (status == ENVOL_OK && left-- == 0)
             status = ENVOL_E_CORRUPT; /* the chain has no end */
         if (status == ENVOL_OK && !add_to_chain(&kv->base, page_no))

@@ -119,7 +119,7 @@ static void *envol_open(int readonly)
     if (name == NULL)
         return NULL;
     if (strcmp(name, device_export) != 0 && strcmp(name, snapshot_export) != 0) {
-        nbdkit_error("%s: there is no such export", name);
+        nbdkit_error("there is no such export"); /* its name is the client's to choose */
         return NULL;
     }
     if (device_ready(&device) != 0)

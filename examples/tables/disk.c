@@ -60,6 +60,9 @@ enum envol_status disk_load(int dir, const char *name, void **bytes, size_t *cou
     uint64_t size = 0;
     enum envol_status status = fd < 0 ? ENVOL_E_IO : disk_size(fd, &size);
 
+    /* Nobody vouches for the length before it is read. */
+    if (status == ENVOL_OK && size > DISK_LOAD_MAX)
+        status = ENVOL_E_CORRUPT;
     *bytes = NULL;
     *count = (size_t)size;
     if (status == ENVOL_OK && (*bytes = malloc(*count + 1)) == NULL)

@@ -11,7 +11,8 @@ enum envol_status disk_write(int fd, const void *bytes, size_t count, uint64_t o
 enum envol_status disk_sync(int fd);
 enum envol_status disk_size(int fd, uint64_t *bytes);
 
-/* A whole file, into memory that the caller frees. */
+/* A whole file, into memory that the caller frees; no catalog or journal is longer. */
+enum { DISK_LOAD_MAX = 1 << 28 };
 enum envol_status disk_load(int dir, const char *name, void **bytes, size_t *count);
 
 /* Replaces a file as a whole, durably: after a crash it is the old one or the new one. */
