@@ -216,6 +216,11 @@ START_TEST(messages_are_one_line)
 
     envol_fail(&error, ENVOL_E_IO, "a\nb\033[2Jc\177d");
     ck_assert_str_eq(error.message, "a?b?[2Jc?d");
+    /* U+009B is ESC [ to some terminals; what begins with the same byte is not. */
+    envol_fail(&error, ENVOL_E_IO,
+               "a\xc2\x9b"
+               "2Jb\xc2\xa0");
+    ck_assert_str_eq(error.message, "a??2Jb\xc2\xa0");
 }
 END_TEST
 

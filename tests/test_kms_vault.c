@@ -333,6 +333,12 @@ START_TEST(a_role_that_is_refused)
     options.approle_mount = "elsewhere";
     reopen(&options);
     ck_assert_int_eq(generate(KEY), ENVOL_E_CREDENTIALS);
+    /* What it gives is no line of a request. */
+    options = role_options();
+    key_server_say("token no\177line");
+    reopen(&options);
+    ck_assert_int_eq(generate(KEY), ENVOL_E_CREDENTIALS);
+    key_server_say("token fresh-token");
 }
 END_TEST
 

@@ -59,6 +59,8 @@ static void make_one_line(char *text)
     for (; *text != '\0'; text++) {
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
             *text = '?';
+        else if ((unsigned char)text[0] == 0xc2 && ((unsigned char)text[1] & 0xe0) == 0x80)
+            text[0] = text[1] = '?'; /* U+0080 to U+009F, of which one begins what ESC [ does */
     }
 }
 

@@ -27,6 +27,16 @@ static void set_lease(struct envol_vault_secrets *secrets, const json_t *auth)
     secrets->renew_ms = now_ms + (uint64_t)seconds * 2000u / 3u;
 }
 
+/* It goes into a line of a request. */
+static bool is_clean(const char *token, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (token[i] <= ' ' || token[i] >= 0x7f || token[i] == '\\')
+            return false;
+    }
+    return true;
+}
+
 static enum envol_status read_login(struct envol_vault *vault, const struct envol_vault_call *call,
                                     struct envol_error *error)
 {
@@ -36,7 +46,7 @@ static enum envol_status read_login(struct envol_vault *vault, const struct envo
     size_t length = 0;
 
     if (!envol_kms_json_secret(&call->json, auth, "client_token", &token, &length) ||
-        length >= sizeof(secrets->token) || memchr(token, '\\', length) != NULL)
+        length >= sizeof(secrets->token) || !is_clean(token, length))
         return envol_kms_fail(error, ENVOL_E_CREDENTIALS, "", "Vault: the login gave no token");
     memcpy(secrets->token, token, length);
     secrets->token[length] = '\0';
