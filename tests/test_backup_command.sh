@@ -137,8 +137,8 @@ test_incremental() {
     content_is_there n.vol file:new.key other
     # A file that is damaged, and then replaced by what is there already, is missed.
     rm n.vol
-    head -c 100 b2 >cut
-    refused ENVOL_E_TRUNCATED envol restore n.vol --cmk file:new.key "${from[@]}" b0 b1 cut
+    head -c 100 b2 >begun
+    refused ENVOL_E_TRUNCATED envol restore n.vol --cmk file:new.key "${from[@]}" b0 b1 begun
     refused ENVOL_E_STALE envol restore n.vol --cmk file:new.key "${from[@]}" b0 b1 b1
     { head -c 16 b2 && head -c 32 b1 | tail -c 16 && tail -c +33 b2; } >forged
     refused ENVOL_E_CORRUPT envol restore n.vol --cmk file:new.key "${from[@]}" b0 b1 forged
