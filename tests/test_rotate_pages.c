@@ -367,7 +367,39 @@ START_TEST(no_pages)
 }
 END_TEST
 
-/* --- Cuts that the header does not follow --- */
+/* --- Cuts --- */
+
+/* Pages that came when all had been visited are of the new epoch, those of them too that a cut
+ * leaves before the header heard of them. */
+START_TEST(a_cut_through_what_came_since)
+{
+    struct slot_fixture s;
+
+    if (!slot_fixture_begin(&s, true, NULL))
+        return;
+    if (_i % 2 == 1)
+        ck_ok(envol_volume_truncate(s.f.volume, 0, &s.f.error));
+    ck_assert_int_eq(rotate_begin(&s), ENVOL_OK);
+    ck_assert_int_eq(rotate_run(&s), ENVOL_OK);
+    for (uint64_t i = 0; i < SLOT_PAGES + 10; i++)
+        volume_page_put(&s.f, i, 1);
+    ck_ok(envol_volume_truncate(s.f.volume, SLOT_PAGES + 5, &s.f.error));
+    if (_i / 2 == 1)
+        volume_fixture_kill(&s.f);
+    else
+        volume_fixture_close(&s.f);
+    volume_fixture_open(&s.f, 0, ENVOL_OK);
+    ck_assert_uint_eq(envol_volume_pages(s.f.volume), SLOT_PAGES + 5);
+    ck_assert_int_eq(rotate_status(&s).state, ENVOL_ROTATION_SWEPT);
+    for (uint64_t i = 0; i < SLOT_PAGES + 5; i++)
+        volume_page_expect(&s.f, i, 1);
+    ck_assert_int_eq(rotate_finish(&s, 0), ENVOL_OK);
+    volume_fixture_reopen(&s.f);
+    for (uint64_t i = 0; i < SLOT_PAGES + 5; i++)
+        volume_page_expect(&s.f, i, 1);
+    slot_fixture_end(&s);
+}
+END_TEST
 
 /* The header's lock, and the first and the second of its copies. */
 static void fail_cut(struct slot_fixture *s, int which)
@@ -382,7 +414,7 @@ static void fail_cut(struct slot_fixture *s, int which)
     ck_assert_uint_eq(envol_volume_pages(s->f.volume), SLOT_PAGES);
 }
 
-/* With pages of both epochs, and when all were visited. */
+/* A cut that the header does not follow, with pages of both epochs, and when all were visited. */
 START_TEST(a_cut_that_fails)
 {
     for (int which = 0; which < 6; which++) {
@@ -428,6 +460,7 @@ static Suite *suite(void)
     tcase_add_loop_test(pages, older_deks_are_kept, 0, 4);
     tcase_add_loop_test(pages, the_next_gives_them_up, 0, 2);
     tcase_add_loop_test(pages, no_pages, 0, 4);
+    tcase_add_loop_test(pages, a_cut_through_what_came_since, 0, 4);
     tcase_add_loop_test(pages, a_cut_that_fails, 0, 2);
     suite_add_tcase(s, pages);
     return s;

@@ -85,18 +85,20 @@ enum envol_status envol_rotation_clear_end(struct envol_volume *volume, struct e
     return status;
 }
 
+/* When all pages were visited those that came since are of the new epoch too. */
 void envol_rotation_cut(struct envol_volume *volume, uint64_t pages)
 {
     struct envol_rotation_record *record = &volume->header->rotation;
     struct envol_sweep *sweep = &volume->sweep;
+    bool is_done = atomic_load(&sweep->next) == ENVOL_SWEEP_DONE;
 
     if (!envol_rotation_is_xts(volume))
         return;
     record->pages = record->journal_page = pages;
-    if (record->next_page < pages)
+    if (record->next_page < pages && !is_done)
         return;
     record->next_page = pages;
-    if (atomic_load(&sweep->next) != ENVOL_SWEEP_DONE)
+    if (!is_done)
         atomic_store(&sweep->next, pages);
 }
 
