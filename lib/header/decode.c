@@ -71,6 +71,8 @@ enum envol_status envol_header_decode(const void *bytes, uint32_t flags,
     made->whole_copies =
         (uint32_t)envol_image_is_whole(bytes) +
         (uint32_t)envol_image_is_whole((const uint8_t *)bytes + ENVOL_HEADER_COPY_BYTES);
+    made->copies_differ = memcmp(bytes, (const uint8_t *)bytes + ENVOL_HEADER_COPY_BYTES,
+                                 ENVOL_HEADER_COPY_BYTES) != 0;
     envol_error_clear(error);
     *header = made;
     return ENVOL_OK;

@@ -69,7 +69,8 @@ struct envol_header {
     /* What the MAC of image would be under that DEK: who holds it may commit. */
     uint8_t proof[ENVOL_HEADER_MAC_BYTES];
     uint32_t whole_copies;
-    bool settled; /* this handle committed what is on disk: both copies are synced */
+    bool copies_differ; /* as they were read: the newer one may be in a cache only */
+    bool settled;       /* this handle committed what is on disk: both copies are synced */
     struct envol_header_id id;
     struct envol_header_id attempt; /* of an update that may or may not have reached the disk */
     struct envol_header_id seen;    /* of an earlier attempt that was found there */

@@ -114,6 +114,7 @@ enum envol_status envol_header_committed(struct envol_header *header, const void
     header->rotated = false;
     header->settled = true;
     header->whole_copies = 2;
+    header->copies_differ = false;
     memset(&header->attempt, 0, sizeof(header->attempt));
     memset(&header->seen, 0, sizeof(header->seen));
     return ENVOL_OK;

@@ -59,23 +59,34 @@ static enum envol_status check_writable(const struct envol_header *header, bool 
                       "the volume has a feature that allows this library to read it only");
 }
 
+/*
+ * Of two copies that differ the newer one may be in a cache and not on the disk, after a process
+ * that was killed or a sync that failed.  Should a crash bring the older one back, what was done on
+ * the word of the newer one could not be undone: pages sealed under a DEK that no header has, a
+ * journal or a file cut that it names.  So both are written first, and a damaged one with them.
+ * Equal ones are there: the second is written only when the first one was synced.
+ */
+static enum envol_status settle_header(struct envol_volume *volume, struct envol_error *error)
+{
+    return volume->header->copies_differ
+               ? envol_volume_commit(volume, volume->mark, volume->clean, error)
+               : ENVOL_OK;
+}
+
 /* What the last writer left goes first, before any page is changed. */
 static enum envol_status prepare_writer(struct envol_volume *volume,
                                         const struct envol_volume_options *options,
                                         struct envol_error *error)
 {
-    enum envol_status status =
-        envol_snapshots_open(volume, options->space, has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS),
-                             options->snapshot, error);
+    enum envol_status status = settle_header(volume, error);
 
     if (status == ENVOL_OK)
-        status = envol_area_replay(volume, error);
+        status =
+            envol_snapshots_open(volume, options->space, has(options, ENVOL_OPEN_ABANDON_SNAPSHOTS),
+                                 options->snapshot, error);
     if (status == ENVOL_OK)
-        status = envol_volume_recover(volume, error);
-    /* A damaged copy is written again while there is a whole one. */
-    if (status == ENVOL_OK && volume->header->whole_copies < 2)
-        status = envol_volume_commit(volume, volume->mark, volume->clean, error);
-    return status;
+        status = envol_area_replay(volume, error);
+    return status == ENVOL_OK ? envol_volume_recover(volume, error) : status;
 }
 
 /* The store is locked; takes header and keyring into the volume. */
