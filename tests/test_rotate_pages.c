@@ -443,6 +443,37 @@ START_TEST(a_cut_that_fails)
 }
 END_TEST
 
+/* A sync, or the end of the rotation, that fails on its way to the header: the next sync tells it
+ * of the pages that came. */
+START_TEST(growth_that_is_told_late)
+{
+    struct slot_fixture s;
+
+    if (!slot_fixture_begin(&s, true, NULL))
+        return;
+    ck_assert_int_eq(rotate_begin(&s), ENVOL_OK);
+    ck_assert_int_eq(_i == 0 ? rotate_step(&s, 8) : rotate_run(&s), ENVOL_OK);
+    for (uint64_t i = SLOT_PAGES; i < SLOT_PAGES + 5; i++)
+        volume_page_put(&s.f, i, 1);
+    watched_fail(s.f.watched, WATCHED_WRITE, 1, ENVOL_E_IO);
+    ck_status(envol_page_write(s.f.volume, SLOT_PAGES + 5, s.f.page), ENVOL_E_IO);
+    watched_fail(s.f.watched, WATCHED_SIZE, 1, ENVOL_E_IO);
+    if (_i == 0)
+        ck_status(envol_volume_sync(s.f.volume), ENVOL_E_IO);
+    else
+        ck_assert_int_eq(rotate_finish(&s, 0), ENVOL_E_IO);
+    ck_ok(envol_volume_sync(s.f.volume));
+    volume_fixture_kill(&s.f);
+    volume_fixture_open(&s.f, 0, ENVOL_OK);
+    ck_assert_uint_eq(envol_volume_pages(s.f.volume), SLOT_PAGES + 5);
+    for (uint64_t i = 0; i < SLOT_PAGES + 5; i++)
+        volume_page_expect(&s.f, i, 1);
+    ck_assert_int_eq(rotate_run(&s), ENVOL_OK);
+    ck_assert_int_eq(rotate_finish(&s, 0), ENVOL_OK);
+    slot_fixture_end(&s);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("rotate pages");
@@ -462,6 +493,7 @@ static Suite *suite(void)
     tcase_add_loop_test(pages, no_pages, 0, 4);
     tcase_add_loop_test(pages, a_cut_through_what_came_since, 0, 4);
     tcase_add_loop_test(pages, a_cut_that_fails, 0, 2);
+    tcase_add_loop_test(pages, growth_that_is_told_late, 0, 2);
     suite_add_tcase(s, pages);
     return s;
 }

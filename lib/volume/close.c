@@ -21,11 +21,12 @@ static enum envol_status settle_header(struct envol_volume *volume, uint64_t pag
     bool is_news;
 
     pthread_mutex_lock(&volume->growth);
-    is_news = envol_rotation_note_end(volume, pages);
     if (volume->cut_due)
         status = envol_volume_cut_store(volume, NULL);
     if (status != ENVOL_OK)
         goto out;
+    /* News once: from here on whatever fails is an update, which is repeated. */
+    is_news = envol_rotation_note_end(volume, pages);
     if (atomic_exchange(&volume->raise_due, false)) {
         status = envol_volume_raise_mark(volume, NULL);
         if (status != ENVOL_OK)

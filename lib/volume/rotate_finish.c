@@ -99,12 +99,12 @@ static enum envol_status finish(struct envol_volume *volume, uint32_t flags,
     uint64_t pages = atomic_load(&volume->pages);
     enum envol_status status = envol_volume_flush(volume, error);
 
-    envol_rotation_note_end(volume, pages);
     /* The journal's place goes before the store's size counts again. */
     if (status == ENVOL_OK && envol_rotation_is_xts(volume))
         status = envol_volume_cut_store(volume, error);
     if (status != ENVOL_OK)
         return status;
+    envol_rotation_note_end(volume, pages);
     status = retire(volume, keep, error);
     if (status == ENVOL_OK)
         close_sweep(volume);
