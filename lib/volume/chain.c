@@ -259,7 +259,6 @@ static enum envol_status cut(struct envol_chain *chain, struct envol_error *erro
 
     if (status == ENVOL_OK && size > chain->end)
         status = envol_store_resize(chain->store, chain->end, error);
-    chain->cut_due = status != ENVOL_OK;
     return status;
 }
 
@@ -269,6 +268,20 @@ static enum envol_status sync_store(struct envol_chain *chain, struct envol_erro
 
     if (status != ENVOL_OK)
         chain->failed = true;
+    return status;
+}
+
+/*
+ * What an append that failed left is off the disk before another entry is written in its place: the
+ * file's size tells a reader whether an entry is the last one, which alone can be torn.
+ */
+static enum envol_status settle_cut(struct envol_chain *chain, struct envol_error *error)
+{
+    enum envol_status status = cut(chain, error);
+
+    if (status == ENVOL_OK)
+        status = sync_store(chain, error);
+    chain->cut_due = status != ENVOL_OK;
     return status;
 }
 
@@ -339,7 +352,7 @@ static enum envol_status write_entry(struct envol_chain *chain, uint32_t kind, u
         return envol_fail(error, ENVOL_E_IO,
                           "an earlier sync failed: open the volume again to see what is there");
     if (chain->cut_due)
-        status = cut(chain, error);
+        status = settle_cut(chain, error);
     if (status != ENVOL_OK)
         return status;
     status = seal(chain, kind, epoch, bytes, payload_bytes, covered);
@@ -349,7 +362,7 @@ static enum envol_status write_entry(struct envol_chain *chain, uint32_t kind, u
                                (size_t)envol_chain_bytes(payload_bytes), error);
     if (status != ENVOL_OK) {
         chain->cut_due = true;
-        (void)cut(chain, NULL);
+        (void)cut(chain, NULL); /* its space is free at once; the sync can wait */
     }
     return status;
 }

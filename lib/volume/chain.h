@@ -49,7 +49,7 @@ struct envol_chain {
     uint64_t end;         /* where the next one goes */
     uint8_t mac[ENVOL_CHAIN_MAC_BYTES]; /* of the last one */
     uint64_t searched; /* a store of so many bytes has no entry behind its torn end */
-    bool cut_due;      /* behind the end may lie what an append that failed left */
+    bool cut_due;      /* behind the end may lie, on the disk, what an append that failed left */
     bool failed;       /* a sync failed: nobody knows what is on the disk */
 };
 
