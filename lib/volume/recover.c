@@ -142,6 +142,28 @@ static bool is_lost(const struct envol_volume *volume, const struct envol_volume
            is_no_page(envol_page_unseal(volume->object, lane->lane, page_no, record, record));
 }
 
+/*
+ * Records that were found may be in a cache only, after a sync that failed, and no later sync saves
+ * them.  A page that counts has to be whole where pages are atomic, so they are written again as
+ * they are.  Holes of a sparse volume stay holes.
+ */
+static enum envol_status write_again(struct envol_volume *volume,
+                                     const struct envol_volume_lane *lane, uint64_t first, size_t n,
+                                     struct envol_error *error)
+{
+    size_t stride = volume->stride_bytes, run;
+    enum envol_status status = ENVOL_OK;
+
+    for (size_t i = 0; status == ENVOL_OK && i < n; i += run + 1) {
+        for (run = 0; i + run < n && !envol_is_zero(lane->records + (i + run) * stride, stride);)
+            run++;
+        if (run > 0)
+            status = envol_store_write(volume->store, envol_volume_offset(volume, first + i),
+                                       lane->records + i * stride, run * stride, error);
+    }
+    return status;
+}
+
 /* Which of n records are lost, as bits. */
 static uint64_t find_lost(const struct envol_volume *volume, const struct envol_volume_lane *lane,
                           uint64_t first, size_t n)
@@ -166,6 +188,8 @@ static enum envol_status fill_lost(struct envol_volume *volume, struct envol_vol
     for (uint64_t first = volume->mark; first < end && n > 0; first += n) {
         uint64_t lost;
         enum envol_status status = read_records(volume, lane, first, end, &n, error);
+        if (status == ENVOL_OK && volume->area != NULL)
+            status = write_again(volume, lane, first, n, error);
         if (status != ENVOL_OK)
             return status;
         lost = find_lost(volume, lane, first, n);
