@@ -4,12 +4,12 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "store/file_sync.h"
 #include "store/store.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -32,9 +32,7 @@ struct file {
     bool is_device;
     bool read_only;
     uint32_t alignment_bytes;
-    _Atomic uint64_t resizes;        /* how many there were */
-    _Atomic uint64_t resizes_synced; /* how many of them a sync covered */
-    _Atomic int failed_errno;        /* of the first sync that failed */
+    struct envol_file_syncs syncs;
 };
 
 static enum envol_status file_read(void *state, uint64_t offset, void *buffer, size_t bytes,
@@ -85,45 +83,11 @@ static enum envol_status file_write(void *state, uint64_t offset, const void *bu
     return ENVOL_OK;
 }
 
-/*
- * fdatasync covers what is needed to read the data back, a larger size included; that it covers a
- * smaller size too is no promise, so a resize asks for fsync: of each sync that begins before one
- * has returned, as threads sync side by side.
- */
-static int sync_once(struct file *file)
-{
-    uint64_t resizes = atomic_load(&file->resizes);
-    uint64_t synced = atomic_load(&file->resizes_synced);
-    int result;
-
-    do
-        result = synced < resizes ? fsync(file->fd) : fdatasync(file->fd);
-    while (result != 0 && errno == EINTR);
-    while (result == 0 && synced < resizes &&
-           !atomic_compare_exchange_weak(&file->resizes_synced, &synced, resizes))
-        ;
-    return result;
-}
-
-/*
- * Linux reports a failed write-back once and then forgets the pages: a later fsync that succeeds
- * says nothing about them.  So the first failure is the answer from then on.
- */
 static enum envol_status file_sync(void *state)
 {
     struct file *file = state;
-    int failed = atomic_load(&file->failed_errno);
 
-    if (file->read_only)
-        return ENVOL_OK;
-    if (failed == 0) {
-        if (sync_once(file) == 0)
-            return ENVOL_OK;
-        failed = errno;
-        atomic_store(&file->failed_errno, failed);
-    }
-    errno = failed;
-    return ENVOL_E_IO;
+    return file->read_only ? ENVOL_OK : envol_file_sync(&file->syncs, file->fd);
 }
 
 static enum envol_status file_size(void *state, uint64_t *bytes)
@@ -163,7 +127,7 @@ static enum envol_status file_resize(void *state, uint64_t bytes)
     while (result != 0 && errno == EINTR);
     if (result != 0)
         return ENVOL_E_IO;
-    atomic_fetch_add(&file->resizes, 1);
+    envol_file_syncs_note_resize(&file->syncs);
     return ENVOL_OK;
 }
 
@@ -286,6 +250,7 @@ static void file_close(void *state)
     struct file *file = state;
 
     close(file->fd);
+    envol_file_syncs_close(&file->syncs);
     envol_free(file);
 }
 
@@ -331,8 +296,13 @@ enum envol_status envol_file_store_open(const char *path, uint32_t flags,
     file = envol_alloc(sizeof(*file), _Alignof(struct file));
     if (file == NULL)
         return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    if (!envol_file_syncs_open(&file->syncs)) {
+        envol_free(file);
+        return envol_fail(error, ENVOL_E_NO_MEMORY, NULL);
+    }
     status = envol_file_open(path, flags, &file->fd, &file->is_device, error);
     if (status != ENVOL_OK) {
+        envol_file_syncs_close(&file->syncs);
         envol_free(file);
         return status;
     }
