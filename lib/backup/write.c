@@ -304,11 +304,23 @@ static void record_end(struct writing *w, enum envol_status written)
         (void)envol_catalog_forget(w->of, uuid, NULL);
 }
 
+/* With access: a lease's check, or a refresh, replaces a reader's header. */
+static enum envol_status make_head(struct writing *w)
+{
+    struct envol_volume *volume = w->volume;
+    enum envol_status status = envol_volume_enter(volume, ENVOL_ACCESS_READ);
+
+    if (status != ENVOL_OK)
+        return envol_fail(w->error, status, NULL);
+    status = envol_backup_head_new(&w->head, volume->header, envol_volume_pages(volume), w->error);
+    envol_volume_leave(volume);
+    return status;
+}
+
 static enum envol_status write_all(struct writing *w, const struct envol_key_call *call)
 {
     size_t bytes = (size_t)w->volume->run * w->volume->page_bytes;
-    enum envol_status status =
-        envol_backup_head_new(&w->head, w->volume->header, envol_volume_pages(w->volume), w->error);
+    enum envol_status status = make_head(w);
 
     if (status == ENVOL_OK)
         status = envol_message_open(&w->message, call->flags & ENVOL_KEYRING_FLAGS);
