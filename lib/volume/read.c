@@ -208,6 +208,9 @@ static void read_again(struct envol_volume *volume, struct envol_volume_lane *la
         waited_ms += ms;
         begun = atomic_load(&volume->writes_begun);
         quiet = knows_all_writes(volume) && atomic_load(&volume->writes_done) == begun;
+        /* Only now: a write that is done by then, and failed on its way home, is seen to be owed.
+         */
+        (void)envol_area_settle(volume, NULL);
         still_bad = read_bad(volume, lane, ios, n, seen, &moves);
         helped |= round > 0 && still_bad < bad;
         bad = still_bad;
@@ -226,8 +229,8 @@ bool envol_volume_read_pages(struct envol_volume *volume, struct envol_volume_la
     enum envol_status status;
     size_t bad = 0;
 
-    /* A page that failed on its way home is whole in the area: it is torn only if it fails again.
-     */
+    /* A page that failed on its way home is whole in the area: it is torn only if it fails again,
+     * or fails beside the read, which read_again looks after. */
     (void)envol_area_settle(volume, NULL);
     status = read_once(volume, lane, ios, n, details);
     if (status != ENVOL_OK && n > 1)
