@@ -26,6 +26,15 @@ static void wait_for_more(struct envol_lease *lease)
         (void)pthread_cond_timedwait(&lease->wake, &lease->lock, &until);
 }
 
+/* It may have been stopped while it waited: a check would keep who stops it waiting, too. */
+static void run_in_turn(struct envol_lease *lease)
+{
+    pthread_mutex_lock(&lease->volume->turn);
+    if (!__atomic_load_n(&lease->cancel, __ATOMIC_ACQUIRE))
+        envol_lease_run(lease, 0);
+    pthread_mutex_unlock(&lease->volume->turn);
+}
+
 static void *body(void *argument)
 {
     struct envol_lease *lease = argument;
@@ -38,9 +47,7 @@ static void *body(void *argument)
             continue;
         }
         pthread_mutex_unlock(&lease->lock);
-        pthread_mutex_lock(&lease->volume->turn);
-        envol_lease_run(lease, 0);
-        pthread_mutex_unlock(&lease->volume->turn);
+        run_in_turn(lease);
         pthread_mutex_lock(&lease->lock);
     }
     pthread_mutex_unlock(&lease->lock);
