@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The thread of a lease that polls by itself. */
 #include "volume/lease.h"
+#include "volume/wait.h"
 
 #include <signal.h>
 #include <time.h>
@@ -29,7 +30,10 @@ static void wait_for_more(struct envol_lease *lease)
 /* It may have been stopped while it waited: a check would keep who stops it waiting, too. */
 static void run_in_turn(struct envol_lease *lease)
 {
-    pthread_mutex_lock(&lease->volume->turn);
+    const struct envol_patience patience = {.cancel_flag = &lease->cancel};
+
+    if (envol_wait_mutex(&lease->volume->turn, &patience) != ENVOL_OK)
+        return;
     if (!__atomic_load_n(&lease->cancel, __ATOMIC_ACQUIRE))
         envol_lease_run(lease, 0);
     pthread_mutex_unlock(&lease->volume->turn);

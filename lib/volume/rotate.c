@@ -238,6 +238,14 @@ static enum envol_status begin_alone(struct envol_volume *volume,
     return status;
 }
 
+static enum envol_status lock(struct envol_volume *volume, const struct envol_key_call *call,
+                              struct envol_error *error)
+{
+    const struct envol_patience patience = {call->deadline_ms, call->cancel_flag};
+
+    return envol_rotation_lock(volume, &patience, error);
+}
+
 enum envol_status envol_volume_rotate_begin(struct envol_volume *volume,
                                             const struct envol_cmk *cmks, size_t cmk_count,
                                             uint32_t flags,
@@ -259,7 +267,7 @@ enum envol_status envol_volume_rotate_begin(struct envol_volume *volume,
     if (status == ENVOL_OK)
         status = begin_draft(volume, &draft, error);
     if (status == ENVOL_OK)
-        status = envol_rotation_lock(volume, error);
+        status = lock(volume, &draft.call, error);
     if (status == ENVOL_OK) {
         status = begin_alone(volume, &draft, error);
         envol_rotation_unlock(volume);

@@ -122,7 +122,7 @@ enum envol_status envol_volume_rotate_finish(struct envol_volume *volume, uint32
         (flags != 0 && flags != ENVOL_ROTATE_ABANDON_BAD && flags != ENVOL_ROTATE_KEEP_OLD))
         return envol_fail(error, ENVOL_E_ARGUMENT,
                           "a NULL volume, or flags that finish does not know or take together");
-    status = envol_rotation_lock(volume, error);
+    status = envol_rotation_lock(volume, &(const struct envol_patience){0}, error);
     if (status != ENVOL_OK)
         return status;
     status = check(volume, flags, error);

@@ -188,7 +188,26 @@ enum envol_status envol_rotation_save(struct envol_volume *volume, uint64_t next
 }
 
 /* A lease's callback, which its holder of turn called, cannot wait for that. */
-enum envol_status envol_rotation_lock(struct envol_volume *volume, struct envol_error *error)
+static enum envol_status lock_turns(struct envol_volume *volume,
+                                    const struct envol_patience *patience,
+                                    struct envol_error *error)
+{
+    enum envol_status status = envol_wait_mutex(&volume->turn, patience);
+
+    if (status == ENVOL_E_STATE)
+        return envol_fail(error, status, "a lease's callback cannot rotate the DEK");
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, "while the lease was checked, or the volume unlocked");
+    status = envol_wait_mutex(&volume->sweep.turn, patience);
+    if (status == ENVOL_OK)
+        return status;
+    pthread_mutex_unlock(&volume->turn);
+    return envol_fail(error, status, "while a step of a sweep went on");
+}
+
+enum envol_status envol_rotation_lock(struct envol_volume *volume,
+                                      const struct envol_patience *patience,
+                                      struct envol_error *error)
 {
     enum envol_status status = envol_volume_enter(volume, ENVOL_ACCESS_LOOK);
 
@@ -199,9 +218,9 @@ enum envol_status envol_rotation_lock(struct envol_volume *volume, struct envol_
         return envol_fail(error, ENVOL_E_READ_ONLY, NULL);
     if (!envol_volume_is_own(volume))
         return envol_fail(error, ENVOL_E_FORKED, "a forked child cannot rotate the DEK");
-    if (pthread_mutex_lock(&volume->turn) != 0)
-        return envol_fail(error, ENVOL_E_STATE, "a lease's callback cannot rotate the DEK");
-    pthread_mutex_lock(&volume->sweep.turn);
+    status = lock_turns(volume, patience, error);
+    if (status != ENVOL_OK)
+        return status;
     status = envol_volume_enter(volume, ENVOL_ACCESS_ALONE);
     if (status == ENVOL_OK)
         return status;

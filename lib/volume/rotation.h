@@ -13,6 +13,7 @@
 #include "header/header.h"
 #include "volume/keys.h"
 #include "volume/volume.h"
+#include "volume/wait.h"
 
 #include <envol/rotate.h>
 
@@ -62,8 +63,11 @@ void envol_rotation_show(struct envol_volume *volume, struct envol_rotation *rot
 /* Syncs, and tells the header how far the sweep came.  Access. */
 enum envol_status envol_rotation_save(struct envol_volume *volume, uint64_t next,
                                       struct envol_error *error);
-/* The locks of its beginning and its end: nobody checks the lease, sweeps or does page I/O. */
-enum envol_status envol_rotation_lock(struct envol_volume *volume, struct envol_error *error);
+/* The locks of its beginning and its end: nobody checks the lease, sweeps or does page I/O.
+ * ENVOL_E_TIMEOUT, ENVOL_E_CANCELLED: checks and sweeps are waited for no longer. */
+enum envol_status envol_rotation_lock(struct envol_volume *volume,
+                                      const struct envol_patience *patience,
+                                      struct envol_error *error);
 void envol_rotation_unlock(struct envol_volume *volume);
 /* Counts a page that does not read. */
 void envol_rotation_note_bad(struct envol_volume *volume, uint64_t page_no);

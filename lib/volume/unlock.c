@@ -8,6 +8,7 @@
 #include "volume/keys.h"
 #include "volume/lease.h"
 #include "volume/snapshot.h"
+#include "volume/wait.h"
 
 #include <string.h>
 
@@ -149,6 +150,7 @@ enum envol_status envol_volume_unlock(struct envol_volume *volume, const struct 
 {
     struct envol_volume_options whole;
     struct envol_key_call call;
+    struct envol_patience patience;
     enum envol_status status;
 
     if (volume == NULL || !envol_volume_options_take(options, ~0u, &whole))
@@ -160,8 +162,12 @@ enum envol_status envol_volume_unlock(struct envol_volume *volume, const struct 
     status = envol_key_call_make(cmks, cmk_count, &whole, &call, error);
     if (status != ENVOL_OK)
         return status;
-    if (pthread_mutex_lock(&volume->turn) != 0)
-        return envol_fail(error, ENVOL_E_STATE, "a lease's callback cannot unlock its volume");
+    patience = (struct envol_patience){call.deadline_ms, call.cancel_flag};
+    status = envol_wait_mutex(&volume->turn, &patience);
+    if (status == ENVOL_E_STATE)
+        return envol_fail(error, status, "a lease's callback cannot unlock its volume");
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, "while another check or unlocking went on");
     status = unlock(volume, &call, error);
     pthread_mutex_unlock(&volume->turn);
     if (status == ENVOL_OK)
