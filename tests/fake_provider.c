@@ -156,6 +156,14 @@ void fake_kms_hang(struct fake_kms *fake, bool hang)
     atomic_store(&fake->hang, hang);
 }
 
+void fake_kms_before(struct fake_kms *fake, void (*before)(void *ctx), void *ctx)
+{
+    fake_kms_take(fake);
+    fake->before = before;
+    fake->before_ctx = ctx;
+    fake_kms_give(fake);
+}
+
 bool fake_kms_last_dek(struct fake_kms *fake, uint8_t dek[ENVOL_DEK_BYTES])
 {
     bool has;

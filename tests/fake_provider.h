@@ -82,6 +82,8 @@ void fake_kms_fail(struct fake_kms *fake, enum fake_operation operation, unsigne
 void fake_kms_misbehave(struct fake_kms *fake, enum fake_misbehaviour how);
 /* Calls wait until their deadline, their cancel flag, or ten seconds (ENVOL_E_UNREACHABLE). */
 void fake_kms_hang(struct fake_kms *fake, bool hang);
+/* What happens once, while the next unwrapping is under way. */
+void fake_kms_before(struct fake_kms *fake, void (*before)(void *ctx), void *ctx);
 
 /* The DEK that was generated last.  It is kept masked, so that a scan of memory for it finds only
  * what the library left there.  False if there was none. */

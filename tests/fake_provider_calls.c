@@ -313,6 +313,18 @@ static enum envol_status fake_wrap(void *state, const struct envol_key_request *
     return status;
 }
 
+static void run_before(struct fake_kms *fake)
+{
+    void (*before)(void *ctx);
+
+    fake_kms_take(fake);
+    before = fake->before;
+    fake->before = NULL;
+    fake_kms_give(fake);
+    if (before != NULL)
+        before(fake->before_ctx);
+}
+
 static enum envol_status fake_unwrap(void *state, const struct envol_key_request *request,
                                      const void *wrapped, size_t wrapped_bytes, uint8_t *dek,
                                      size_t dek_capacity, size_t *dek_bytes,
@@ -324,6 +336,7 @@ static enum envol_status fake_unwrap(void *state, const struct envol_key_request
 
     if (status != ENVOL_OK)
         return status;
+    run_before(fake);
     fake_kms_take(fake);
     status = use_key(fake, request->key_ref, &key, error);
     if (status == ENVOL_OK)

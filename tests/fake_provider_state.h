@@ -34,6 +34,8 @@ struct fake_kms {
     enum envol_status fail_status;
     atomic_int how; /* enum fake_misbehaviour */
     atomic_bool hang;
+    void (*before)(void *ctx); /* the next unwrapping is answered; NULL: nothing is done */
+    void *before_ctx;
     uint32_t generated; /* DEKs so far: the counter that they are made of */
     uint32_t sealed;    /* the same for nonces */
     bool has_last;

@@ -69,6 +69,40 @@ START_TEST(a_rewrap_is_followed)
 }
 END_TEST
 
+struct move {
+    struct slot_fixture *s;
+    const struct envol_cmk *to;
+};
+
+/* An administrator's: the old CMK is of no use any more. */
+static void move_slot(void *argument)
+{
+    const struct move *move = argument;
+
+    ck_ok(envol_volume_rewrap(move->s->f.volume, 0, NULL, move->to, NULL, &move->s->f.error));
+    fake_kms_set_state(move->s->f.kms, VOLUME_KEY, FAKE_KEY_DISABLED);
+}
+
+/* The refusal of a wrapping that the slot no longer has says nothing. */
+START_TEST(a_rewrap_during_a_check)
+{
+    struct leased l;
+    struct move move = {.s = &l.s};
+
+    if (!begin(&l))
+        return;
+    move.to = _i == 0 ? &l.s.cmks[1] : &l.s.other;
+    ck_assert_int_eq(after(&l, 2), ENVOL_LEASE_AVAILABLE);
+    fake_kms_before(l.s.f.kms, move_slot, &move);
+    ck_assert_int_eq(after(&l, 1), ENVOL_LEASE_AVAILABLE);
+    ck_assert_int_eq(after(&l, 10), ENVOL_LEASE_AVAILABLE);
+    fake_kms_set_state(_i == 0 ? l.s.f.kms : l.s.elsewhere, move.to->key_ref, FAKE_KEY_DISABLED);
+    ck_assert_int_eq(after(&l, 1), ENVOL_LEASE_SUSPECT);
+    fake_kms_set_state(_i == 0 ? l.s.f.kms : l.s.elsewhere, move.to->key_ref, FAKE_KEY_ENABLED);
+    slot_fixture_end(&l.s);
+}
+END_TEST
+
 /* Without keys no slot changes, and none is lost. */
 START_TEST(nothing_is_wrapped_in_the_dark)
 {
@@ -113,6 +147,7 @@ int main(void)
     TCase *tcase = tcase_create("slots");
 
     tcase_add_loop_test(tcase, a_rewrap_is_followed, 0, 2);
+    tcase_add_loop_test(tcase, a_rewrap_during_a_check, 0, 2);
     tcase_add_test(tcase, nothing_is_wrapped_in_the_dark);
     tcase_add_test(tcase, a_removed_slot_is_a_refusal);
     suite_add_tcase(suite, tcase);

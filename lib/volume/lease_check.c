@@ -125,24 +125,34 @@ static enum envol_status ask(struct envol_lease *lease, const struct probe *prob
     return status;
 }
 
-/* Whether a writer in another handle wrapped the DEK anew, under the same key, since. */
-static bool is_rewrapped(const struct probe *old, const struct probe *probe)
+/*
+ * Whether the DEK was wrapped anew since: by this handle, under whatever key, or by a writer in
+ * another one, under the same key, as a reader has no provider for another.
+ */
+static bool is_rewrapped(const struct envol_volume *volume, const struct probe *old,
+                         const struct probe *probe)
 {
-    return strcmp(old->slot->key_ref, probe->slot->key_ref) == 0 &&
-           (old->slot->wrapped_bytes != probe->slot->wrapped_bytes ||
-            memcmp(old->slot->wrapped, probe->slot->wrapped, old->slot->wrapped_bytes) != 0);
+    const struct envol_slot *a = old->slot, *b = probe->slot;
+    bool same_key = old->provider == probe->provider && strcmp(a->key_ref, b->key_ref) == 0;
+
+    if (!same_key)
+        return !volume->read_only;
+    return a->wrapped_bytes != b->wrapped_bytes ||
+           memcmp(a->wrapped, b->wrapped, a->wrapped_bytes) != 0;
 }
 
-/* A reader's header may be old: what it says of the slot is no reason to go dark. */
+/* The old wrapping may have been retired by whoever made the new one: its refusal is no reason to
+ * go dark. */
 static enum envol_status ask_again(struct envol_lease *lease, const struct probe *old,
                                    enum envol_status status, struct envol_error *error)
 {
+    struct envol_volume *volume = lease->volume;
     struct envol_error details = ENVOL_ERROR_INIT;
     struct probe probe;
 
-    if (envol_volume_refresh(lease->volume, NULL) == ENVOL_OK &&
-        take_probe(lease->volume, &probe, &details) == ENVOL_OK) {
-        if (is_rewrapped(old, &probe))
+    if ((!volume->read_only || envol_volume_refresh(volume, NULL) == ENVOL_OK) &&
+        take_probe(volume, &probe, &details) == ENVOL_OK) {
+        if (is_rewrapped(volume, old, &probe))
             status = ask(lease, &probe, error);
         envol_free(probe.slot);
     }
@@ -181,7 +191,7 @@ enum envol_status envol_lease_check(struct envol_lease *lease, struct envol_erro
     if (status != ENVOL_OK)
         return status;
     status = ask(lease, &probe, error);
-    if (envol_lease_is_refusal(status) && lease->volume->read_only)
+    if (envol_lease_is_refusal(status))
         status = ask_again(lease, &probe, status, error);
     envol_free(probe.slot);
     if (status == ENVOL_OK)
