@@ -122,14 +122,71 @@ START_TEST(a_thread_that_is_stopped_meanwhile)
 }
 END_TEST
 
+/* --- A check that waits --- */
+
+struct holder {
+    struct envol_volume *volume;
+    bool growth;
+    _Atomic bool holds, ends;
+};
+
+static void *hold(void *argument)
+{
+    struct holder *h = argument;
+
+    if (h->growth)
+        pthread_mutex_lock(&h->volume->growth);
+    else
+        pthread_rwlock_wrlock(&h->volume->access);
+    atomic_store(&h->holds, true);
+    wait_until(&h->ends);
+    if (h->growth)
+        pthread_mutex_unlock(&h->volume->growth);
+    else
+        pthread_rwlock_unlock(&h->volume->access);
+    return NULL;
+}
+
+/* A disk that hangs keeps the locks: the keys go at the deadline all the same. */
+START_TEST(a_check_that_cannot_look)
+{
+    struct holder h = {.growth = _i == 1};
+    struct lease_fixture l;
+    pthread_t thread;
+
+    if (!lease_fixture_open(&l, 0, 0))
+        return;
+    l.options.timeout_ms = 100;
+    lease_fixture_start(&l);
+    (void)lease_tick(&l, 0);
+    fake_kms_set_state(l.f.kms, VOLUME_KEY, FAKE_KEY_DISABLED);
+    (void)lease_tick(&l, LEASE_INTERVAL);
+    ck_assert_int_eq(lease_info_of(&l).state, ENVOL_LEASE_SUSPECT);
+    h.volume = l.f.volume;
+    ck_assert_int_eq(pthread_create(&thread, NULL, hold, &h), 0);
+    wait_until(&h.holds);
+    (void)lease_tick(&l, LEASE_INTERVAL);
+    ck_assert_int_eq(lease_info_of(&l).last_status, ENVOL_E_TIMEOUT);
+    ck_assert_int_eq(lease_info_of(&l).state, ENVOL_LEASE_SUSPECT);
+    ck_assert_int_eq(lease_tick(&l, LEASE_GRACE), ENVOL_E_KEY_REVOKED);
+    lease_expect_wiped(l.f.volume->keyring);
+    atomic_store(&h.ends, true);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    lease_come_back(&l);
+    volume_page_expect(&l.f, 1, 1);
+    lease_fixture_free(&l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lease_waits");
     TCase *tests = tcase_create("waits");
 
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 30);
     tcase_add_loop_test(tests, calls_wait_no_longer_than_they_may, 0, 4);
     tcase_add_test(tests, a_thread_that_is_stopped_meanwhile);
+    tcase_add_loop_test(tests, a_check_that_cannot_look, 0, 2);
     suite_add_tcase(suite, tests);
     return test_run(suite);
 }

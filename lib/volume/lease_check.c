@@ -11,6 +11,7 @@
 #include "header/header.h"
 #include "page/revoke.h"
 #include "volume/follow.h"
+#include "volume/wait.h"
 
 #include <string.h>
 
@@ -52,16 +53,31 @@ static void copy_context(const struct envol_header *header, struct probe *probe)
     }
 }
 
+/* Access and growth: somebody may hold them for as long as a disk hangs. */
+static enum envol_status lock(struct envol_volume *volume, const struct envol_patience *patience)
+{
+    enum envol_status status = envol_wait_shared(&volume->access, patience);
+
+    if (status != ENVOL_OK)
+        return status;
+    status = envol_wait_mutex(&volume->growth, patience);
+    if (status != ENVOL_OK)
+        pthread_rwlock_unlock(&volume->access);
+    return status;
+}
+
 /* A slot that somebody removed opens the volume for nobody any more. */
-static enum envol_status take_probe(struct envol_volume *volume, struct probe *probe,
+static enum envol_status take_probe(struct envol_volume *volume,
+                                    const struct envol_patience *patience, struct probe *probe,
                                     struct envol_error *error)
 {
     const struct envol_slot *slot;
-    enum envol_status status = ENVOL_E_KEY_NOT_FOUND;
+    enum envol_status status = lock(volume, patience);
 
     probe->slot = NULL;
-    pthread_rwlock_rdlock(&volume->access);
-    pthread_mutex_lock(&volume->growth);
+    if (status != ENVOL_OK)
+        return envol_fail(error, status, "another call held the volume");
+    status = ENVOL_E_KEY_NOT_FOUND;
     slot = find_slot(volume->header, volume->opened_slot);
     if (slot != NULL) {
         copy_context(volume->header, probe);
@@ -94,10 +110,9 @@ static enum envol_status compare(const struct envol_keyring *keyring, uint32_t e
     return status;
 }
 
-static enum envol_status ask(struct envol_lease *lease, const struct probe *probe,
-                             struct envol_error *error)
+static enum envol_status ask(struct envol_volume *volume, const struct envol_patience *patience,
+                             const struct probe *probe, struct envol_error *error)
 {
-    struct envol_volume *volume = lease->volume;
     const struct envol_slot *slot = probe->slot;
     uint32_t memory_flags = volume->keyring->flags;
     const struct envol_key_request request = {
@@ -106,8 +121,8 @@ static enum envol_status ask(struct envol_lease *lease, const struct probe *prob
         .key_version = slot->key_version,
         .context = probe->context,
         .context_pairs = sizeof(probe->context) / sizeof(probe->context[0]),
-        .deadline_ms = envol_lease_clock() + lease->options.timeout_ms,
-        .cancel_flag = &lease->cancel,
+        .deadline_ms = patience->deadline_ms,
+        .cancel_flag = patience->cancel_flag,
         .flags = memory_flags & ENVOL_KEY_ALLOW_UNLOCKED,
     };
     void *dek;
@@ -141,19 +156,30 @@ static bool is_rewrapped(const struct envol_volume *volume, const struct probe *
            memcmp(a->wrapped, b->wrapped, a->wrapped_bytes) != 0;
 }
 
+/* A reader's. */
+static bool refresh(struct envol_volume *volume, const struct envol_patience *patience)
+{
+    struct envol_newer newer;
+
+    if (envol_volume_look(volume, true, &newer, NULL) != ENVOL_OK)
+        return false;
+    return newer.header == NULL || envol_volume_follow(volume, &newer, patience->deadline_ms,
+                                                       patience->cancel_flag, NULL) == ENVOL_OK;
+}
+
 /* The old wrapping may have been retired by whoever made the new one: its refusal is no reason to
  * go dark. */
-static enum envol_status ask_again(struct envol_lease *lease, const struct probe *old,
+static enum envol_status ask_again(struct envol_volume *volume,
+                                   const struct envol_patience *patience, const struct probe *old,
                                    enum envol_status status, struct envol_error *error)
 {
-    struct envol_volume *volume = lease->volume;
     struct envol_error details = ENVOL_ERROR_INIT;
     struct probe probe;
 
-    if ((!volume->read_only || envol_volume_refresh(volume, NULL) == ENVOL_OK) &&
-        take_probe(volume, &probe, &details) == ENVOL_OK) {
+    if ((!volume->read_only || refresh(volume, patience)) &&
+        take_probe(volume, patience, &probe, &details) == ENVOL_OK) {
         if (is_rewrapped(volume, old, &probe))
-            status = ask(lease, &probe, error);
+            status = ask(volume, patience, &probe, error);
         envol_free(probe.slot);
     }
     return status;
@@ -164,35 +190,38 @@ static enum envol_status ask_again(struct envol_lease *lease, const struct probe
  * good a check.  What keeps it from being followed is no answer about the key, and the old slot is
  * asked then.
  */
-static bool follows(struct envol_lease *lease, enum envol_status *status, struct envol_error *error)
+static bool follows(struct envol_volume *volume, const struct envol_patience *patience,
+                    enum envol_status *status, struct envol_error *error)
 {
-    struct envol_volume *volume = lease->volume;
     struct envol_newer newer;
 
     if (!volume->read_only || envol_volume_look(volume, false, &newer, NULL) != ENVOL_OK ||
         newer.header == NULL)
         return false;
-    *status = envol_volume_follow(volume, &newer, envol_lease_clock() + lease->options.timeout_ms,
-                                  &lease->cancel, error);
+    *status =
+        envol_volume_follow(volume, &newer, patience->deadline_ms, patience->cancel_flag, error);
     return *status != ENVOL_E_STALE;
 }
 
 enum envol_status envol_lease_check(struct envol_lease *lease, struct envol_error *error)
 {
+    struct envol_volume *volume = lease->volume;
+    const struct envol_patience patience = {envol_lease_clock() + lease->options.timeout_ms,
+                                            &lease->cancel};
     struct probe probe;
     enum envol_status status;
 
-    if (follows(lease, &status, error)) {
+    if (follows(volume, &patience, &status, error)) {
         if (status == ENVOL_OK)
             envol_error_clear(error);
         return status;
     }
-    status = take_probe(lease->volume, &probe, error);
+    status = take_probe(volume, &patience, &probe, error);
     if (status != ENVOL_OK)
         return status;
-    status = ask(lease, &probe, error);
+    status = ask(volume, &patience, &probe, error);
     if (envol_lease_is_refusal(status))
-        status = ask_again(lease, &probe, status, error);
+        status = ask_again(volume, &patience, &probe, status, error);
     envol_free(probe.slot);
     if (status == ENVOL_OK)
         envol_error_clear(error);
