@@ -4,6 +4,7 @@
 #include "pkcs11_fixture.h"
 #include "prompt.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -232,6 +233,64 @@ static int close_in_child(void *unused)
     return calls(FAKE_CLOSE_SESSION) == 0 && calls(FAKE_FINALIZE) == 0 ? 0 : 1;
 }
 
+static _Atomic unsigned decrypting, closing;
+static _Atomic bool gone;
+
+/* Two calls are in the module when another user ends it; the second one hears of it late. */
+static void before_the_end(enum fake_call call)
+{
+    if (call == FAKE_DECRYPT_INIT && atomic_fetch_add(&decrypting, 1) < 2) {
+        for (int i = 0; !atomic_load(&gone) && i < 10000; i++)
+            usleep(1000);
+    } else if (call == FAKE_CLOSE_SESSION && atomic_fetch_add(&closing, 1) == 1) {
+        for (int i = 0; calls(FAKE_INITIALIZE) < 2 && i < 300; i++)
+            usleep(1000);
+    }
+}
+
+static void *unwrap_once(void *status)
+{
+    struct envol_key_request slot = pkcs11_request("");
+    uint8_t dek[ENVOL_DEK_BYTES];
+
+    *(enum envol_status *)status = envol_provider_unwrap(
+        pkcs11.provider, &slot, pkcs11.wrapped.wrapped, pkcs11.wrapped.wrapped_bytes, dek, NULL);
+    return NULL;
+}
+
+/* Neither initialises what the other one has just initialised, and works in. */
+START_TEST(a_module_that_ends_under_two_calls)
+{
+    enum envol_status statuses[2];
+    pthread_t threads[2];
+    void *module = dlopen(pkcs11.module, RTLD_NOW | RTLD_LOCAL);
+    CK_C_GetFunctionList get;
+    CK_FUNCTION_LIST *functions;
+
+    ck_all_work();
+    ck_assert_ptr_nonnull(module);
+    *(void **)&get = dlsym(module, "C_GetFunctionList");
+    ck_assert_uint_eq(get(&functions), CKR_OK);
+    pkcs11.token->before = before_the_end;
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, unwrap_once, &statuses[i]), 0);
+    for (int i = 0; atomic_load(&decrypting) < 2; i++) {
+        ck_assert_int_lt(i, 10000);
+        usleep(1000);
+    }
+    ck_assert_uint_eq(functions->C_Finalize(NULL), CKR_OK);
+    atomic_store(&gone, true);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert_int_eq(statuses[i], ENVOL_OK);
+    }
+    pkcs11.token->before = NULL;
+    ck_all_work();
+    ck_assert_uint_eq(calls(FAKE_INITIALIZE), 2);
+    dlclose(module);
+}
+END_TEST
+
 START_TEST(a_child_initialises_and_logs_in_anew)
 {
     pkcs11.token->needs_login = true;
@@ -281,6 +340,7 @@ static void add_threads(Suite *suite)
     tcase_add_test(tests, threads_wait_for_the_one_session_of_a_token);
     tcase_add_test(tests, waiting_ends_with_deadline_and_cancel_flag);
     tcase_add_test(tests, no_session_at_all_is_throttling);
+    tcase_add_test(tests, a_module_that_ends_under_two_calls);
     tcase_add_test(tests, a_child_initialises_and_logs_in_anew);
     tcase_add_test(tests, a_child_of_a_fork_within_a_call_is_told_so);
 }

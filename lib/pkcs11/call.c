@@ -3,8 +3,6 @@
  * session where the first was lost (token pulled out and put back, connection to an HSM cut). */
 #include "pkcs11/pkcs11.h"
 
-#include <stdatomic.h>
-
 static enum envol_status once(struct envol_pkcs11_call *call, const struct envol_pkcs11_work *work)
 {
     struct envol_pkcs11_session session;
@@ -15,6 +13,7 @@ static enum envol_status once(struct envol_pkcs11_call *call, const struct envol
     if (status != ENVOL_OK)
         return status;
     call->refusal = CKR_OK;
+    call->round = session.round;
     status = envol_pkcs11_find_key(call, &session, &key);
     if (status == ENVOL_OK)
         status = envol_pkcs11_check_use(call, &key, work->use);
@@ -36,7 +35,7 @@ enum envol_status envol_pkcs11_run(struct envol_pkcs11 *state,
     status = once(&call, work);
     if (status != ENVOL_OK && envol_pkcs11_is_lost(call.refusal)) {
         if (call.refusal == CKR_CRYPTOKI_NOT_INITIALIZED)
-            atomic_store(&state->finalised, true);
+            envol_pkcs11_note_finalised(&call);
         envol_pkcs11_drop_idle(state);
         status = once(&call, work);
     }

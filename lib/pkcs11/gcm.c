@@ -138,7 +138,8 @@ static bool is_healthy(struct envol_pkcs11_call *call, const struct envol_pkcs11
     static const uint8_t probe[ENVOL_DEK_BYTES] = "libenvol: is this token healthy?";
     uint8_t blob[ENVOL_PKCS11_BLOB_BYTES], back[ENVOL_PKCS11_SEALED_BYTES];
     struct envol_error unused = ENVOL_ERROR_INIT;
-    struct envol_pkcs11_call quiet = {call->state, call->request, &unused, CKR_OK};
+    struct envol_pkcs11_call quiet = {
+        .state = call->state, .request = call->request, .error = &unused, .round = call->round};
     struct opening opening = {.blob = blob, .dek = back, .room = sizeof(back)};
 
     return key->encrypts && seal_with(&quiet, session, key, aad, probe, blob) == ENVOL_OK &&

@@ -38,6 +38,7 @@ struct envol_pkcs11_session {
     char token[33];  /* label, blanks at its end cut off */
     char serial[17]; /* the same of the serial number */
     bool needs_login;
+    unsigned round; /* of its modules' initialisation */
 };
 
 struct envol_pkcs11 {
@@ -56,8 +57,9 @@ struct envol_pkcs11 {
     unsigned in_use;
     unsigned idle_count;
     struct envol_pkcs11_session idle[ENVOL_PKCS11_IDLE_MAX];
+    unsigned round;     /* how often this handle initialised the modules */
+    unsigned finalised; /* the last round that a module said somebody had ended */
 
-    _Atomic bool finalised; /* a module said that somebody finalised it */
     /* Of the thread that makes a session. */
     pid_t initialised_in; /* the process that called C_Initialize; 0: none yet */
     bool pin_refused;
@@ -70,7 +72,8 @@ struct envol_pkcs11_call {
     struct envol_pkcs11 *state;
     const struct envol_key_request *request;
     struct envol_error *error;
-    CK_RV refusal; /* what the module refused with last, or CKR_OK */
+    CK_RV refusal;  /* what the module refused with last, or CKR_OK */
+    unsigned round; /* of the session that was used last, or was to be opened */
 };
 
 /* The key of the URI, as the token has it now. */
@@ -148,6 +151,13 @@ enum envol_status envol_pkcs11_take(struct envol_pkcs11_call *call,
 /* Gives it back.  One that is not sound, and one too many, is closed. */
 void envol_pkcs11_give_back(struct envol_pkcs11_call *call,
                             const struct envol_pkcs11_session *session, bool sound);
+/* The modules of the call's round are no longer initialised. */
+void envol_pkcs11_note_finalised(struct envol_pkcs11_call *call);
+/*
+ * By the thread that makes a session: whether it has to initialise the modules before.  Then no
+ * other call is in them, as none would survive that, and no session is left.  Waits as take does.
+ */
+enum envol_status envol_pkcs11_begin_round(struct envol_pkcs11_call *call, bool *initialise);
 /* Closes the idle sessions of this process. */
 void envol_pkcs11_drop_idle(struct envol_pkcs11 *state);
 /* Cancel flag, then deadline, as envol_provider(3) says. */

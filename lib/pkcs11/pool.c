@@ -50,6 +50,37 @@ static void forget_parent(struct envol_pkcs11 *state)
     state->idle_count = 0;
 }
 
+/* Another thread may have initialised them again since, and a later round may have ended too. */
+void envol_pkcs11_note_finalised(struct envol_pkcs11_call *call)
+{
+    struct envol_pkcs11 *state = call->state;
+
+    pthread_mutex_lock(&state->lock);
+    if (call->round > state->finalised)
+        state->finalised = call->round;
+    pthread_mutex_unlock(&state->lock);
+}
+
+enum envol_status envol_pkcs11_begin_round(struct envol_pkcs11_call *call, bool *initialise)
+{
+    struct envol_pkcs11 *state = call->state;
+    enum envol_status status = ENVOL_OK;
+
+    pthread_mutex_lock(&state->lock);
+    *initialise = state->initialised_in != getpid() || state->finalised == state->round;
+    while (*initialise && status == ENVOL_OK && state->in_use > 1) {
+        wait_a_little(state);
+        status = envol_pkcs11_check_time(call);
+    }
+    if (*initialise && status == ENVOL_OK) {
+        state->idle_count = 0; /* what was sound ended with the round, and is not to be closed */
+        state->round++;
+    }
+    call->round = state->round;
+    pthread_mutex_unlock(&state->lock);
+    return status;
+}
+
 /* Under the lock.  True: *session is an idle one, or (made false) this thread has to make one. */
 static bool try_take(struct envol_pkcs11 *state, struct envol_pkcs11_session *session, bool *made)
 {

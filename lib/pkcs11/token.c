@@ -2,10 +2,8 @@
 /* Finding the one token that the URI names, and a session with it that is logged in. */
 #include "pkcs11/pkcs11.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A token that was found: where, and what it says of itself. */
 struct found {
@@ -141,6 +139,7 @@ static enum envol_status open_session(struct envol_pkcs11_call *call, const stru
 
     *session = (struct envol_pkcs11_session){
         .functions = found->functions,
+        .round = call->round,
         .needs_login = (found->token.flags & CKF_LOGIN_REQUIRED) != 0,
     };
     cut_blanks(found->token.label, sizeof(found->token.label), session->token);
@@ -159,11 +158,11 @@ static enum envol_status open_session(struct envol_pkcs11_call *call, const stru
 enum envol_status envol_pkcs11_connect(struct envol_pkcs11_call *call,
                                        struct envol_pkcs11_session *session)
 {
-    struct envol_pkcs11 *state = call->state;
     struct found found;
-    enum envol_status status = ENVOL_OK;
+    bool initialise;
+    enum envol_status status = envol_pkcs11_begin_round(call, &initialise);
 
-    if (atomic_exchange(&state->finalised, false) || state->initialised_in != getpid())
+    if (status == ENVOL_OK && initialise)
         status = envol_pkcs11_modules_initialise(call);
     if (status == ENVOL_OK)
         status = find_token(call, &found);
