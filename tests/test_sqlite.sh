@@ -146,6 +146,33 @@ test_copies() {
     says 500$'\nok' "$(db c6.db)" 'select count(*) from t; pragma integrity_check;'
 }
 
+# A copy by pages would bring the page size along; what is there stays, journal or WAL.
+test_page_sizes() {
+    local sizes mode
+    for sizes in '1024 4096' '4096 8192' '4096 1024' '65536 4096' '4096 65536'; do
+        # shellcheck disable=SC2086 # words
+        set -- $sizes
+        rm -f from.db* to.db*
+        shell "$(db from.db)" <<<"pragma page_size = $1; $(fill 300)"
+        shell "$(db to.db)" <<<"pragma page_size = $2; $(fill 400)"
+        fails "its pages are of $1 bytes, those of this database of $2:" "$(db from.db)" ".backup $(db to.db)"
+        says "400|$2"$'\nok' "$(db to.db)" '
+            select count(*), (select page_size from pragma_page_size) from t; pragma integrity_check;'
+        holds test $((($(stat -c %s to.db) - 65536) % $2)) -eq 0
+    done
+    # VACUUM copies a temporary database back by its pages, of the size that main asked for.
+    fails 'its pages are of 1024 bytes' ':memory:' "attach '$(db to.db)' as e; pragma page_size = 1024; vacuum e;"
+    says 400$'\nok' "$(db to.db)" 'select count(*) from t; pragma integrity_check;'
+    # An empty plain database, whose pages have nothing where the trailer goes but say so.
+    rm -f empty.db && sqlite3 empty.db vacuum
+    for mode in delete wal; do
+        rm -f to.db*
+        shell "$(db to.db)" <<<"$(fill 400) pragma journal_mode = $mode;"
+        fails 'do not reserve 48 bytes' "$(db to.db)" '.restore empty.db'
+        says 400$'\nok' "$(db to.db)" 'select count(*) from t; pragma integrity_check;'
+    done
+}
+
 test_refusals() {
     shell "$(db r.db)" <<<"$(fill 100)"
     fails 'file is not a database' "$(db plain.db)" 'select * from t'
@@ -260,7 +287,7 @@ select count(*), sum(b = 'other') from t;
 .shell cp a.db a.copy; cp a.db-wal a.copy-wal
 .open $(db a.copy)
 select count(*), sum(b = 'other') from t;"
-    holds grep -q 'does not reserve 48 bytes' err
+    holds grep -q 'do not reserve 48 bytes' err
 }
 
 # A journal that a crash left: it is played back whole, or the database is not opened.
@@ -456,4 +483,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes read_ahead copies refusals damage wal_damage wal_refused journal_damage full full_disk canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes read_ahead copies page_sizes refusals damage wal_damage wal_refused journal_damage full full_disk canary pragmas command one_call kills}

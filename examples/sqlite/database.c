@@ -2,6 +2,7 @@
 /* Pages of a database, sealed at their places. */
 #include "database.h"
 #include "blocks.h"
+#include "page_check.h"
 #include "reserve.h"
 #include "wal.h"
 
@@ -9,7 +10,7 @@
 #include <string.h>
 
 /* What SQLite reads of a database before it knows anything of it. */
-enum { HEADER_READ_BYTES = 100, AT_PAGE_SIZE = 16, AT_RESERVED = 20, AT_COUNTER = 24 };
+enum { HEADER_READ_BYTES = 100, AT_COUNTER = 24 };
 
 static struct database *database_of(sqlite3_file *base)
 {
@@ -257,15 +258,6 @@ static int file_size(sqlite3_file *base, sqlite3_int64 *size)
     return SQLITE_OK;
 }
 
-bool page_tail_is_free(const uint8_t *page, uint32_t page_bytes)
-{
-    uint8_t any = 0;
-
-    for (uint32_t i = page_bytes - RESERVED_BYTES; i < page_bytes; i++)
-        any |= page[i];
-    return any == 0;
-}
-
 /* Pages up to this one that nobody writes are holes: zeros that somebody else put there are not
  * taken for them. */
 static int seal_holes(struct database *database, sqlite3_int64 page)
@@ -292,8 +284,6 @@ static int seal_holes(struct database *database, sqlite3_int64 page)
     return code;
 }
 
-/* A page with another reserve has content where the trailer goes: a plain database that was copied
- * over this one, page by page (sqlite3_backup). */
 static int check_page(struct database *database, sqlite3_int64 page, const uint8_t *from, int bytes,
                       sqlite3_int64 offset)
 {
@@ -303,12 +293,7 @@ static int check_page(struct database *database, sqlite3_int64 page, const uint8
         return refuse(database, SQLITE_IOERR_WRITE,
                       "the page size of an encrypted database is fixed: VACUUM INTO makes one with "
                       "another");
-    if (!page_tail_is_free(from, page_bytes) || (page == 0 && from[AT_RESERVED] != RESERVED_BYTES &&
-                                                 from[AT_PAGE_SIZE + 1] + from[AT_PAGE_SIZE] != 0))
-        return refuse(database, SQLITE_IOERR_WRITE,
-                      "these pages do not reserve 48 bytes: a plain database is not copied into an "
-                      "encrypted one by its pages; VACUUM INTO does it");
-    return SQLITE_OK;
+    return page_check(database, from, page == 0);
 }
 
 static int write_page(struct database *database, sqlite3_int64 page, const void *from)
@@ -359,6 +344,8 @@ static int truncate_to(sqlite3_file *base, sqlite3_int64 size)
         code = file_size(base, &now);
     if (code != SQLITE_OK || size == now || database->keys == NULL)
         return code;
+    if (size % database->keys->page_bytes != 0)
+        return refuse(database, SQLITE_IOERR_TRUNCATE, "the file would end within a page");
     read_ahead_drop(&database->ahead);
     page = size / database->keys->page_bytes;
     if (size > now)

@@ -47,9 +47,6 @@ int database_unlock(struct database *database);
  */
 int database_prepare(struct database *database, const void *from, int bytes, int at);
 
-/* What the last 48 bytes of a page must be, for them to be replaced: nothing is lost. */
-bool page_tail_is_free(const uint8_t *page, uint32_t page_bytes);
-
 /* SQLITE_FCNTL_PRAGMA: pragma.c. */
 int database_pragma(struct database *database, char **arguments);
 

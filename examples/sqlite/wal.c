@@ -2,6 +2,7 @@
 /* Frames of a write-ahead log, sealed at the size that they have. */
 #include "wal.h"
 #include "common/bytes.h"
+#include "page_check.h"
 #include "unshared.h"
 
 #include <stdlib.h>
@@ -100,6 +101,14 @@ static int write_frame(struct wal *wal, sqlite3_int64 frame)
     if (code == SQLITE_OK)
         code = below->pMethods->xWrite(below, wal->frame, wal->frame_bytes, place_of(wal, frame));
     return code;
+}
+
+/* SQLite's frame header begins with the page's number, big-endian. */
+static int check_page(const struct wal *wal, const uint8_t *header, const uint8_t *page)
+{
+    static const uint8_t first[] = {0, 0, 0, 1};
+
+    return page_check(wal->database, page, memcmp(header, first, sizeof first) == 0);
 }
 
 /* --- Runs of new frames ---*/
@@ -333,14 +342,19 @@ static int replace_page(struct wal *wal, const uint8_t *from, sqlite3_int64 fram
 
     kept = find_in_run(wal, frame);
     if (code == SQLITE_OK && kept != NULL) {
-        memcpy(kept + FRAME_HEADER_BYTES, from, bytes);
-        return SQLITE_OK;
+        code = check_page(wal, kept, from);
+        if (code == SQLITE_OK)
+            memcpy(kept + FRAME_HEADER_BYTES, from, bytes);
+        return code;
     }
     if (code == SQLITE_OK)
         code = read_frame(wal, frame);
     wal->at = -1;
     if (code != SQLITE_OK)
         return complain(SQLITE_IOERR_WRITE, wal->path, "frame %lld is not there", (long long)frame);
+    code = check_page(wal, wal->frame, from);
+    if (code != SQLITE_OK)
+        return code;
     memcpy(wal->frame + FRAME_HEADER_BYTES, from, bytes);
     return write_frame(wal, frame);
 }
@@ -348,16 +362,13 @@ static int replace_page(struct wal *wal, const uint8_t *from, sqlite3_int64 fram
 /* A page that follows its header is a new frame. */
 static int write_page(struct wal *wal, const uint8_t *from, sqlite3_int64 frame)
 {
-    bool is_new = wal->pending == frame;
+    int code;
 
-    if (is_new)
-        wal->pending = wal->at = -1; /* refused or not */
-    if (!page_tail_is_free(from, (uint32_t)wal->page_bytes))
-        return complain(SQLITE_IOERR_WRITE, wal->path,
-                        "a page does not reserve 48 bytes: it is of a plain database");
-    if (!is_new)
+    if (wal->pending != frame)
         return replace_page(wal, from, frame);
-    return add_frame(wal, from, frame);
+    wal->pending = wal->at = -1; /* refused or not */
+    code = check_page(wal, wal->pending_header, from);
+    return code == SQLITE_OK ? add_frame(wal, from, frame) : code;
 }
 
 /* Of the frame that was just read, to make its checksum anew; or of a new one. */
