@@ -273,6 +273,34 @@ SQL
     holds grep -q 'frame 9 does not authenticate' err
 }
 
+# A database with a WAL whose file was cut: what was in it is not taken for zeros.
+test_wal_cut() {
+    local last at vacuum
+    rm -f a.db* cut.db*
+    shell "$(db a.db)" <<<"$(fill 3000) pragma journal_mode = wal; pragma wal_autocheckpoint = 0;
+create table z(b); insert into z values(zeroblob(400000)); pragma wal_checkpoint;
+update t set b = 'new' where a = 1;
+.shell cp a.db a.copy; cp a.db-wal a.copy-wal"
+    last=$((($(stat -c %s a.copy) - 65536) / 4096))
+    for at in "$(page 40)" "$(page "$last")" $(($(page "$last") + 4000)); do
+        rm -f cut.db*
+        cp a.copy cut.db && cp a.copy-wal cut.db-wal && truncate -s "$at" cut.db
+        fails 'is not there' "$(db cut.db)" 'select count(*), sum(length(b)), sum(hex(b) > 0) from t; select sum(hex(b) > 0) from z;'
+    done
+    # What SQLite made itself, and never wrote or gave back, is no such page.
+    for vacuum in none full incremental; do
+        rm -f a.db*
+        says $'wal\n20\nok\nok\n3000|200000\nok' "$(db a.db)" "pragma auto_vacuum = $vacuum; pragma journal_mode = wal;
+            pragma cache_size = 10; pragma wal_autocheckpoint = 20; $(fill 3000)
+            begin; create table z(b); insert into z values(zeroblob(900000)); delete from z;
+            savepoint s; insert into z values(zeroblob(500000)); rollback to s; commit; pragma integrity_check;
+            drop table z; pragma incremental_vacuum; vacuum; create table z(b);
+            insert into z values(zeroblob(200000)); pragma integrity_check;
+            select (select count(*) from t), length(b) from z; pragma integrity_check;"
+        lacks test -s err
+    done
+}
+
 # A frame that was refused is nothing to the one that another process then writes in its place.
 test_wal_refused() {
     rm -f a.* plain.db
@@ -483,4 +511,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes read_ahead copies page_sizes refusals damage wal_damage wal_refused journal_damage full full_disk canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes read_ahead copies page_sizes refusals damage wal_damage wal_cut wal_refused journal_damage full full_disk canary pragmas command one_call kills}

@@ -208,12 +208,26 @@ static int read_counter(struct database *database, uint8_t *to)
     return code;
 }
 
+/*
+ * SQLite takes what lies behind the end for zeros.  Without a WAL it knows the size from the file,
+ * and asks for nothing there.  With one it goes by the size of the last commit: a page that is not
+ * in the WAL was in the file, and somebody cut it off.
+ */
+static int refuse_cut(const struct database *database, sqlite3_int64 page, int code)
+{
+    if (code != SQLITE_IOERR_SHORT_READ || database->wal == NULL)
+        return code;
+    return complain(SQLITE_IOERR_DATA, database->path, "page %lld is not there",
+                    (long long)page + 1);
+}
+
 static int read_unlocked(struct database *database, uint8_t *to, int bytes, sqlite3_int64 offset)
 {
     int page_bytes = (int)database->keys->page_bytes;
 
     if (bytes == page_bytes && offset % page_bytes == 0)
-        return read_whole_page(database, offset / page_bytes, to);
+        return refuse_cut(database, offset / page_bytes,
+                          read_whole_page(database, offset / page_bytes, to));
     if (offset == AT_COUNTER && bytes == (int)sizeof database->counter)
         return read_counter(database, to);
     return read_parts(database, to, bytes, offset);
