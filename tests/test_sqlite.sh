@@ -301,6 +301,18 @@ update t set b = 'new' where a = 1;
     done
 }
 
+# SQLite does not fill a WAL up to a sector's end, nor sync in the middle of a frame.
+test_psow() {
+    local mode
+    for mode in delete wal; do
+        rm -f a.db*
+        says $mode$'\n''40|ok' "$(db a.db)&psow=0" "pragma synchronous = full; $(fill 500) pragma journal_mode = $mode;
+            update t set b = 'new' where a <= 10; update t set b = 'new' where a <= 40;
+            select count(*), (select * from pragma_integrity_check) from t where b = 'new';"
+        says 40 "$(db a.db)" "select count(*) from t where b = 'new'"
+    done
+}
+
 # A frame that was refused is nothing to the one that another process then writes in its place.
 test_wal_refused() {
     rm -f a.* plain.db
@@ -511,4 +523,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes read_ahead copies page_sizes refusals damage wal_damage wal_cut wal_refused journal_damage full full_disk canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes read_ahead copies page_sizes refusals damage wal_damage wal_cut wal_refused psow journal_damage full full_disk canary pragmas command one_call kills}

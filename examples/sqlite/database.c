@@ -544,17 +544,17 @@ static int sector_size(sqlite3_file *base)
  * A record is not written by one sector, and a page of it is torn as a whole.  That a write leaves
  * its neighbours alone (POWERSAFE_OVERWRITE) is as true of records as of what is below; but SQLite
  * then makes sectors of 512 bytes, and the journal needs those of a block.  It asks again when it
- * opens a WAL, where each frame is a record of its own, and needs no padding.
+ * opens a WAL, which it would fill up to a sector's end otherwise, and sync within a frame: but
+ * that is one record, and written at once.
  */
 static int characteristics(sqlite3_file *base)
 {
     sqlite3_file *below = file_of(base)->below;
     int kept =
         SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN | SQLITE_IOCAP_SEQUENTIAL | SQLITE_IOCAP_IMMUTABLE;
+    int of_wal = database_of(base)->wal != NULL ? SQLITE_IOCAP_POWERSAFE_OVERWRITE : 0;
 
-    if (database_of(base)->wal != NULL)
-        kept |= SQLITE_IOCAP_POWERSAFE_OVERWRITE;
-    return below->pMethods->xDeviceCharacteristics(below) & kept;
+    return (below->pMethods->xDeviceCharacteristics(below) & kept) | of_wal;
 }
 
 const sqlite3_io_methods database_methods = {
