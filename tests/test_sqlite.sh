@@ -451,6 +451,30 @@ SQL
     lacks test -s err
 }
 
+# Where the main database is in clear, so are temporary files: the log says so, once for a file.
+test_temporary() {
+    local main words='temporary files of this connection are not encrypted'
+    rm -f x.db* y.db* plain.db
+    shell "$(db x.db)" <<<"$(fill 10) attach '$(db y.db)' as y; create table y.t(a); select * from t, y.t;"
+    lacks test -s err
+    # shellcheck disable=SC2016 # it is the shell of .shell that expands these
+    local find='.shell for f in /proc/$PPID/fd/*; do case $(readlink $f) in *etilqs*) cat $f;; esac; done >temp.seen'
+    for main in 'file::memory:?vfs=envol' file::memory:; do
+        shell "$main" <<<"attach '$(db x.db)' as x; pragma temp_store = file; pragma temp.cache_size = 5;
+create temp table y as select a.b from x.t a, x.t, x.t c;
+$find"
+        holds test "$(stat -c %s temp.seen)" -gt 50000
+        case $main in
+        *envol) lacks grep -qa canary temp.seen && lacks grep -q "$words" err ;;
+        *) holds grep -qa canary temp.seen && holds grep -q "$words" err ;;
+        esac
+    done
+    for main in :memory: plain.db; do
+        says $'10\n10' $main "attach '$(db x.db)' as x; select count(*) from x.t; select count(*) from x.t;"
+        holds test "$(grep -c "x.db: $words" err)" = 1
+    done
+}
+
 test_pragmas() {
     envol keygen new.key >/dev/null
     says 'no database yet' "$(db p.db)" 'pragma envol_status'
@@ -523,4 +547,4 @@ test_kills() {
 run envol keygen cmk.key
 unset SQLITE_TMPDIR
 # shellcheck disable=SC2086 # words
-run_parts ${PARTS:-modes two_processes read_ahead copies page_sizes refusals damage wal_damage wal_cut wal_refused psow journal_damage full full_disk canary pragmas command one_call kills}
+run_parts ${PARTS:-modes two_processes read_ahead copies page_sizes refusals damage wal_damage wal_cut wal_refused psow journal_damage full full_disk canary temporary pragmas command one_call kills}

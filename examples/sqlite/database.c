@@ -4,6 +4,7 @@
 #include "blocks.h"
 #include "page_check.h"
 #include "reserve.h"
+#include "temporary.h"
 #include "wal.h"
 
 #include <stdlib.h>
@@ -380,15 +381,16 @@ static void forget(struct database *database)
     read_ahead_drop(&database->ahead);
 }
 
-/* Of a database without a page.  One that has pages has their reserve with them. */
-static int reserve_if_new(struct database *database)
+/* Once for a file.  A database that has pages has their reserve with them. */
+static int meet_connection(struct database *database)
 {
     sqlite3_int64 size;
     int code = file_size(&database->file.base, &size);
 
     if (code != SQLITE_OK)
         return code;
-    database->has_reserve = true;
+    database->was_locked = true;
+    temporary_warn(database);
     return size == 0 ? reserve_bytes(database) : SQLITE_OK;
 }
 
@@ -403,8 +405,8 @@ static int lock_file(sqlite3_file *base, int level)
     if (database->lock_level < level)
         database->lock_level = level;
     code = database_unlock(database);
-    if (code == SQLITE_OK && !database->has_reserve)
-        code = reserve_if_new(database);
+    if (code == SQLITE_OK && !database->was_locked)
+        code = meet_connection(database);
     if (code != SQLITE_OK && level == SQLITE_LOCK_SHARED) {
         (void)database->file.below->pMethods->xUnlock(database->file.below, SQLITE_LOCK_NONE);
         database->lock_level = SQLITE_LOCK_NONE;

@@ -27,7 +27,7 @@ struct database {
     sqlite3 *connection; /* NULL before SQLite has told */
     sqlite3_int64 end;   /* pages that the file has at least, under the present lock */
     int lock_level;
-    bool has_reserve; /* SQLite's pages leave room for the trailer */
+    bool was_locked;  /* SQLite knows of the reserve, and the log of files in clear */
     bool has_counter; /* what SQLite reads of page 1 at each lock, and that record's trailer */
     uint8_t counter[16], counter_trailer[RESERVED_BYTES];
     struct wal *wal;             /* the write-ahead log, while it is open, or NULL */
