@@ -4,7 +4,7 @@
 # them, what becomes of files that somebody changed, and what a crash leaves.
 # shellcheck source=tests/engine_command.sh
 . "$(dirname "$0")/engine_command.sh"
-tests=$OLDPWD/tests
+top=$OLDPWD tests=$OLDPWD/tests
 
 test_usage() {
     local words
@@ -281,6 +281,20 @@ test_failing() {
     holds test $failures -ge 6
 }
 
+# A new table whose catalog could not be sealed: the engine goes on, and has no such table.
+test_put_again() {
+    local sanitizers
+    sanitizers=$(grep -oE -e '-fsanitize=[^ ]*|--coverage' "$BUILD/flags" | sort -u)
+    # shellcheck disable=SC2046,SC2086 # words
+    ok "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -pthread $sanitizers -Wl,--wrap=envol_blob_seal \
+        -I"$top/include" -I"$top/examples" -o put_again "$tests/tables/put_again.c" \
+        $(find "$BUILD/obj/examples/tables" -name '*.o' -not -name main.o) "$BUILD/libenvol.a" \
+        $(cat "$BUILD/packages.libs")
+    ok ./put_again d cmk.key again key 'put twice'
+    holds test "$(cat out)" = ENVOL_E_RANDOM$'\n'ENVOL_OK
+    gives 'put twice' again key
+}
+
 # kill -9 at random moments, round after round in one engine.
 test_kills() {
     local seed=${ENVOL_TEST_SEED:-$RANDOM}
@@ -290,4 +304,4 @@ test_kills() {
 }
 
 ok envol keygen cmk.key
-run_parts usage rows many canary changed keys crash order failing kills
+run_parts usage rows many canary changed keys crash order failing put_again kills

@@ -154,22 +154,39 @@ enum envol_status catalog_save(struct engine *engine)
  * thousand of them may be; it takes other programs' files along, and reports errors since
  * Linux 5.8.
  */
+static enum envol_status sync_and_save(struct engine *engine)
+{
+    return syncfs(engine->dir) == 0 ? catalog_save(engine)
+                                    : engine_fail(engine, ENVOL_E_IO, "a new table");
+}
+
+/* A table that no catalog has is none of the engine's: its rows would be lost.  After ENVOL_E_IO
+ * nobody knows which catalog is there, and the engine is opened again. */
 enum envol_status catalog_add(struct engine *engine, struct table **tables, size_t count)
 {
-    struct table **grown = reallocarray(engine->tables, engine->table_count + count, sizeof *grown);
-    enum envol_status status = grown == NULL ? ENVOL_E_NO_MEMORY : ENVOL_OK;
+    struct table **before = engine->tables;
+    size_t count_before = engine->table_count;
+    struct table **grown = reallocarray(NULL, count_before + count, sizeof *grown);
+    enum envol_status status =
+        grown == NULL ? engine_fail(engine, ENVOL_E_NO_MEMORY, "a new table") : ENVOL_OK;
 
-    if (status == ENVOL_OK && syncfs(engine->dir) != 0)
-        status = ENVOL_E_IO;
-    if (grown != NULL) {
-        memcpy(grown + engine->table_count, tables, count * sizeof *tables);
+    if (status == ENVOL_OK) {
+        if (count_before > 0)
+            memcpy(grown, before, count_before * sizeof *grown);
+        memcpy(grown + count_before, tables, count * sizeof *grown);
+        qsort(grown, count_before + count, sizeof *grown, compare);
         engine->tables = grown;
-        engine->table_count += count;
-        qsort(grown, engine->table_count, sizeof *grown, compare);
-        return status == ENVOL_OK ? catalog_save(engine)
-                                  : engine_fail(engine, status, "a new table");
+        engine->table_count = count_before + count;
+        status = sync_and_save(engine);
     }
+    if (status == ENVOL_OK || status == ENVOL_E_IO) {
+        free(before);
+        return status;
+    }
+    engine->tables = before;
+    engine->table_count = count_before;
+    free(grown);
     for (size_t i = 0; i < count; i++)
         table_free(tables[i]);
-    return engine_fail(engine, status, "a new table");
+    return status;
 }
