@@ -233,47 +233,6 @@ START_TEST(a_home_that_fails_twice)
 }
 END_TEST
 
-struct reading {
-    struct volume_fixture *f;
-    enum envol_status status;
-    _Atomic bool done;
-};
-
-static void *read_page_0(void *argument)
-{
-    struct reading *r = argument;
-
-    r->status = ck_note(envol_page_read(r->f->volume, 0, r->f->other));
-    atomic_store(&r->done, true);
-    return NULL;
-}
-
-/* A read that found the page torn finds it so at home once more, and whole in the area. */
-START_TEST(a_home_that_fails_beside_a_read)
-{
-    struct volume_fixture f;
-    struct reading r = {.f = &f};
-    pthread_t reader;
-
-    if (!create(&f, _i))
-        return;
-    put_all(&f, 3, 1);
-    ck_ok(envol_volume_sync(f.volume));
-    watched_tear_reads(f.watched, envol_volume_offset(f.volume, 0), f.volume->stride_bytes, 1);
-    watched_halt(f.watched, WATCHED_READ, 1);
-    ck_assert_int_eq(pthread_create(&reader, NULL, read_page_0, &r), 0);
-    ck_assert(watched_await_halt(f.watched, WATCHED_READ, &r.done));
-    watched_fail(f.watched, WATCHED_WRITE, 3, ENVOL_E_IO);
-    volume_page_fill(&f, 0, 2, f.page);
-    ck_status(envol_page_write(f.volume, 0, f.page), ENVOL_E_IO);
-    watched_go_on(f.watched, WATCHED_READ);
-    ck_assert_int_eq(pthread_join(reader, NULL), 0);
-    ck_assert_int_eq(r.status, ENVOL_OK);
-    ck_assert_uint_eq(volume_page_version(&f, 0, 3, f.other), 2);
-    volume_fixture_free(&f);
-}
-END_TEST
-
 /* --- Four threads --- */
 
 enum { THREADS = 4, ROUNDS = 40, OWN = 4, SHARED = THREADS * OWN };
@@ -626,7 +585,6 @@ int main(void)
     tcase_add_loop_test(tcase, readers_and_children, 0, SHAPES);
     tcase_add_loop_test(tcase, a_store_that_fails, 0, 3 * SHAPES);
     tcase_add_loop_test(tcase, a_home_that_fails_twice, 0, SHAPES);
-    tcase_add_loop_test(tcase, a_home_that_fails_beside_a_read, 0, 3); /* GCM */
     tcase_add_loop_test(threads, four_threads, 0, SHAPES);
     tcase_add_loop_test(tcase, flipped_bits, 0, SHAPES);
     tcase_add_loop_test(tcase, forged_heads, 0, SHAPES);
