@@ -84,9 +84,13 @@ static void say_bad(struct restoring *r, const char *name, const struct envol_ba
             result->bad, result->first_bad);
 }
 
-static int apply(struct restoring *r, const char *path)
+/* Reads a backup into the volume; or one that is there already, for what it says of itself. */
+static int take(struct restoring *r, const char *path, bool applies,
+                struct envol_backup_result *result)
 {
-    struct envol_backup_result result = {.struct_size = sizeof result};
+    const struct envol_restore_options how = {.struct_size = sizeof how,
+                                              .cancel_flag = &cancel_flag};
+    const struct envol_cmk *cmks = r->from.cmks;
     struct envol_error error = ENVOL_ERROR_INIT;
     struct stream stream;
     enum envol_status status;
@@ -95,18 +99,28 @@ static int apply(struct restoring *r, const char *path)
     stream_init(&stream);
     exit_status = stream_open(&stream, r->options, path);
     if (exit_status == STATUS_OK) {
-        stream_show(&stream, &r->progress, "restore");
-        status = envol_restore_apply(r->restore, r->from.cmks, r->from.count, stream_read, &stream,
-                                     &result, &error);
+        stream_show(&stream, &r->progress, applies ? "restore" : "verify");
+        status = applies ? envol_restore_apply(r->restore, cmks, r->from.count, stream_read,
+                                               &stream, result, &error)
+                         : envol_backup_verify(cmks, r->from.count, &how, stream_read, &stream,
+                                               result, &error);
         if (status != ENVOL_OK) {
             exit_status = fail_restore(r, status, &error, stream.name);
         } else {
             progress_done(&r->progress);
-            say_bad(r, stream.name, &result);
+            if (applies)
+                say_bad(r, stream.name, result);
         }
     }
     stream_close(&stream);
     return exit_status;
+}
+
+static int apply(struct restoring *r, const char *path)
+{
+    struct envol_backup_result result = {.struct_size = sizeof result};
+
+    return take(r, path, true, &result);
 }
 
 static int apply_all(struct restoring *r, size_t first)
@@ -121,31 +135,6 @@ static int apply_all(struct restoring *r, size_t first)
     return exit_status;
 }
 
-/* Reads a backup that is in the volume, and what it says of itself. */
-static int verify(struct restoring *r, const char *path, struct envol_backup_result *result)
-{
-    const struct envol_restore_options how = {.struct_size = sizeof how,
-                                              .cancel_flag = &cancel_flag};
-    struct envol_error error = ENVOL_ERROR_INIT;
-    struct stream stream;
-    enum envol_status status;
-    int exit_status;
-
-    stream_init(&stream);
-    exit_status = stream_open(&stream, r->options, path);
-    if (exit_status == STATUS_OK) {
-        stream_show(&stream, &r->progress, "verify");
-        status = envol_backup_verify(r->from.cmks, r->from.count, &how, stream_read, &stream,
-                                     result, &error);
-        if (status == ENVOL_OK)
-            progress_done(&r->progress);
-        else
-            exit_status = fail_restore(r, status, &error, stream.name);
-    }
-    stream_close(&stream);
-    return exit_status;
-}
-
 /* With a file to apply its parent shows that those before it are there.  Without, the files have to
  * show it themselves: each follows the one before, and the last one is what the volume has. */
 static int verify_all(struct restoring *r, const uint8_t applied[ENVOL_UUID_BYTES])
@@ -155,7 +144,7 @@ static int verify_all(struct restoring *r, const uint8_t applied[ENVOL_UUID_BYTE
 
     for (size_t i = 0; i < options->file_count; i++) {
         struct envol_backup_result result = {.struct_size = sizeof result};
-        int exit_status = verify(r, options->files[i], &result);
+        int exit_status = take(r, options->files[i], false, &result);
 
         if (exit_status != STATUS_OK)
             return exit_status;
