@@ -15,12 +15,10 @@
 #define CLOCK                    CLOCK_REALTIME
 #define LOCK_MUTEX(lock, until)  pthread_mutex_timedlock(lock, until)
 #define LOCK_SHARED(lock, until) pthread_rwlock_timedrdlock(lock, until)
-#define LOCK_ALONE(lock, until)  pthread_rwlock_timedwrlock(lock, until)
 #else
 #define CLOCK                    CLOCK_MONOTONIC
 #define LOCK_MUTEX(lock, until)  pthread_mutex_clocklock(lock, CLOCK, until)
 #define LOCK_SHARED(lock, until) pthread_rwlock_clockrdlock(lock, CLOCK, until)
-#define LOCK_ALONE(lock, until)  pthread_rwlock_clockwrlock(lock, CLOCK, until)
 #endif
 
 static int lock_mutex(void *lock, const struct timespec *until)
@@ -31,11 +29,6 @@ static int lock_mutex(void *lock, const struct timespec *until)
 static int lock_shared(void *lock, const struct timespec *until)
 {
     return LOCK_SHARED(lock, until);
-}
-
-static int lock_alone(void *lock, const struct timespec *until)
-{
-    return LOCK_ALONE(lock, until);
 }
 
 static enum envol_status check(const struct envol_patience *patience)
@@ -87,9 +80,4 @@ enum envol_status envol_wait_mutex(pthread_mutex_t *mutex, const struct envol_pa
 enum envol_status envol_wait_shared(pthread_rwlock_t *lock, const struct envol_patience *patience)
 {
     return wait_for(lock_shared, lock, patience);
-}
-
-enum envol_status envol_wait_alone(pthread_rwlock_t *lock, const struct envol_patience *patience)
-{
-    return wait_for(lock_alone, lock, patience);
 }

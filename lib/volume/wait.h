@@ -17,6 +17,5 @@ struct envol_patience {
  * all the same.  ENVOL_E_STATE: this thread holds the mutex, which is of the checking kind. */
 enum envol_status envol_wait_mutex(pthread_mutex_t *mutex, const struct envol_patience *patience);
 enum envol_status envol_wait_shared(pthread_rwlock_t *lock, const struct envol_patience *patience);
-enum envol_status envol_wait_alone(pthread_rwlock_t *lock, const struct envol_patience *patience);
 
 #endif
